@@ -2,6 +2,7 @@
 
 mod beside;
 mod fleets;
+mod keys;
 mod measures;
 mod notify;
 mod robustness;

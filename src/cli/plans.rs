@@ -50,8 +50,18 @@ impl FoundPlans {
         Err(self.refusal().into())
     }
 
-    /// Returns the error that says how many files are not valid.
+    /// Returns the error that says how many files are not valid, or not there.
     pub fn refusal(&self) -> Expected {
+        let missing = self
+            .checked
+            .iter()
+            .filter(|checked| checked.missing)
+            .count();
+        if missing > 0 {
+            let paths = text::count(self.checked.len(), "path");
+            let verb = if missing == 1 { "has" } else { "have" };
+            return Expected::PlansInvalid(format!("{missing} of {paths} {verb} no plan file"));
+        }
         let wrong = self.checked.iter().filter(|checked| !checked.ok).count();
         let all = text::count(self.checked.len(), "plan file");
         let verb = if wrong == 1 { "is" } else { "are" };
@@ -206,9 +216,10 @@ fn look(paths: &[PathBuf]) -> FoundPlans {
     for path in paths {
         match plan_file::find(std::slice::from_ref(path)) {
             Ok(more) => files.extend(more.into_iter().map(|file| Below::of(file, path))),
-            Err(error) => found
-                .checked
-                .push(refused(&path.display().to_string(), &error)),
+            Err(error) => found.checked.push(Checked {
+                missing: true,
+                ..refused(&path.display().to_string(), &error)
+            }),
         }
     }
     // A file may be named twice, by its own path and by its directory.
@@ -228,6 +239,7 @@ fn look(paths: &[PathBuf]) -> FoundPlans {
                     path,
                     plan: Some(loaded.source.plan),
                     ok: true,
+                    missing: false,
                     findings: loaded.warnings.iter().map(finding_json).collect(),
                     rendered: plan_file::render(&loaded.warnings, true),
                     told_at: None,
@@ -248,6 +260,7 @@ fn refused(path: &str, error: &PlanFileError) -> Checked {
         path: path.to_owned(),
         plan: None,
         ok: false,
+        missing: false,
         findings: error.findings.iter().map(finding_json).collect(),
         rendered: error.render(true),
         told_at: None,

@@ -555,8 +555,16 @@ fn of_plan(plan: &Plan, groups: &[GroupView]) -> Vec<String> {
                 group.name
             ));
         }
+        let misspelt = preflight::in_other_case(&group.old, &group.new, &group.members);
         for other in &group.members {
-            if other.set_identifier != group.old && other.set_identifier != group.new {
+            if let Some((key, identifier)) = misspelt
+                && other.set_identifier == identifier
+            {
+                warnings.push(format!(
+                    "{}: set identifiers are case-sensitive: write `{key}: {identifier}` in the plan",
+                    group.name
+                ));
+            } else if other.set_identifier != group.old && other.set_identifier != group.new {
                 warnings.push(format!(
                     "{}: a third member, `{}`, has weight {}",
                     group.name, other.set_identifier, other.weight.0

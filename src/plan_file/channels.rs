@@ -13,6 +13,8 @@ use crate::engine::notify::SecretRef;
 use crate::engine::notify::Via;
 use crate::engine::notify::channel_shown;
 
+use super::at::At;
+use super::at::Several;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -22,8 +24,6 @@ use super::raw::RawNotify;
 use super::raw::RawSlack;
 use super::raw::RawSns;
 use super::raw::RawWebhook;
-use super::read::At;
-use super::read::Several;
 use super::secrets;
 use super::shapes::Complaint;
 
@@ -158,7 +158,7 @@ fn slack(raw: RawSlack, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
 fn sns(raw: RawSns, span: &Span, sink: &mut Sink<'_>) -> Option<Channel> {
     let told = (words(raw.on, "on", sink), words(raw.except, "except", sink));
     let Some(topic) = raw.topic_arn else {
-        let help = format!("add `{}`", keys::line_of("topic_arn"));
+        let help = format!("add `{}`", keys::line_of::<RawSns>("topic_arn"));
         sink.error(span, "`sns` has no `topic_arn`", &help);
         return None;
     };
@@ -176,7 +176,7 @@ fn webhook(raw: RawWebhook, span: &Span, sink: &mut Sink<'_>) -> Option<Channel>
         None => None,
     };
     let Some(url) = raw.url else {
-        let help = format!("add `{}`", keys::line_of("url"));
+        let help = format!("add `{}`", keys::line_of::<RawWebhook>("url"));
         sink.error(span, "`webhook` has no `url`", &help);
         return None;
     };
@@ -217,7 +217,7 @@ fn words(raw: Option<At<Several<String>>>, key: &str, sink: &mut Sink<'_>) -> Op
     if entries.is_empty() {
         let help = format!(
             "write for example `{}`, or remove the line",
-            keys::line_of(key)
+            keys::line_of::<RawWebhook>(key)
         );
         sink.error(&raw.span, format!("`{key}` lists nothing"), &help);
         return None;
@@ -355,6 +355,9 @@ fn topic_arn(arn: &str) -> Result<(), Complaint> {
     let message = format!("{} is not the ARN of an SNS topic", quote(arn));
     Err((
         message,
-        format!("write for example `{}`", keys::line_of("topic_arn")),
+        format!(
+            "write for example `{}`",
+            keys::line_of::<RawSns>("topic_arn")
+        ),
     ))
 }

@@ -18,10 +18,13 @@ use crate::engine::units::CutoverName;
 
 use super::accounts;
 use super::accounts::NamedAlarm;
+use super::at::At;
 use super::channels;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::fields::ABOVE_ZERO;
+use super::fields::ANY;
 use super::fields::accept;
 use super::fields::choice;
 use super::fields::duration;
@@ -36,10 +39,9 @@ use super::measures;
 use super::raw::AlarmEntry;
 use super::raw::RawAws;
 use super::raw::RawGates;
+use super::raw::RawNoData;
 use super::raw::RawPlan;
-use super::raw_values::RawNoData;
-use super::raw_values::VersionText;
-use super::read::At;
+use super::raw::VersionText;
 use super::records;
 use super::shapes;
 use super::steps;
@@ -71,7 +73,7 @@ pub(super) fn convert(raw: RawPlan, span: &Span, sink: &mut Sink<'_>) -> Option<
         .and_then(|records| records::convert(records, sink));
     let settle = raw
         .settle
-        .and_then(|settle| duration(&settle, "settle", true, sink));
+        .and_then(|settle| duration::<RawPlan>(&settle, "settle", &ANY, sink));
     let steps = raw.steps.and_then(|steps| steps::convert(steps, sink));
     let gates = raw.gates.and_then(|gates| {
         let span = gates.span;
@@ -147,7 +149,9 @@ fn require_keys(raw: &RawPlan, span: &Span, sink: &mut Sink<'_>) {
         ("gates", raw.gates.is_some()),
     ];
     let missing = keys.iter().filter(|(_, given)| !given);
-    let lines: Vec<&str> = missing.map(|(key, _)| keys::line_of(key)).collect();
+    let lines: Vec<String> = missing
+        .map(|(key, _)| keys::line_of::<RawPlan>(key))
+        .collect();
     let help = format!("add, for example:\n{}", lines.join("\n"));
     let start = span.start..span.start;
     require_all(&keys, "the plan", &help, &start, sink);
@@ -191,7 +195,7 @@ fn convert_gates(
     let unknown_for = raw
         .unknown_for
         .map_or(Some(UNKNOWN_FOR_DEFAULT), |unknown_for| {
-            duration(&unknown_for, "unknown_for", false, sink)
+            duration::<RawGates>(&unknown_for, "unknown_for", &ABOVE_ZERO, sink)
         });
     Some(Gates {
         alarms,
@@ -258,7 +262,7 @@ fn convert_alarm(
     aws: &mut AwsSettings,
     sink: &mut Sink<'_>,
 ) -> Option<AlarmGate> {
-    let name = require_in(raw.name, "name", "this alarm", span, sink)
+    let name = require_in::<AlarmEntry, _>(raw.name, "name", "this alarm", span, sink)
         .and_then(|name| shaped(Some(name), shapes::alarm_name, sink));
     let role_arn = shaped(raw.role_arn, shapes::role_arn, sink);
     let external_id = shaped(raw.external_id, shapes::external_id, sink);

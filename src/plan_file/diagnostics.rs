@@ -493,3 +493,13 @@ pub(super) fn quote(text: &str) -> String {
     };
     format!("`{}{more}`", one_line(&begin))
 }
+
+/// `a`, `b` and `c`.
+pub(super) fn listed(words: &[&str], and: &str) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} {and} {last}", rest.join(", ")),
+        Some((last, _)) => last.clone(),
+        None => String::new(),
+    }
+}

@@ -18,11 +18,44 @@ const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1
 /// The longest duration, ten years: longer ones have no use in a plan, and sums must not overflow.
 const SECONDS_MAX: u64 = 3_650 * 86_400;
 
+/// Examples of durations, from short to long.
+const EXAMPLES: [&str; 5] = ["90s", "30m", "4h", "2d", "1d 12h"];
+
 /// Reads a duration. `0s` is one.
 pub(super) fn parse(text: &str) -> Result<SignedDuration, DurationError> {
-    let trimmed = text.trim();
+    parse_for(text, |_| true, "4h")
+}
+
+/// Reads a duration for a key. Only durations for which `takes` returns true are suggested; if none is likely, `example`.
+pub(super) fn parse_for(
+    text: &str,
+    takes: impl Fn(SignedDuration) -> bool,
+    example: &str,
+) -> Result<SignedDuration, DurationError> {
+    read(text.trim()).map_err(|wrong| {
+        let text = super::diagnostics::quote(text.trim());
+        let (message, help) = match wrong {
+            Wrong::NoUnit(number) => (format!("{text} has no unit"), unit_for(&number, takes)),
+            Wrong::NotOne(meant) => (format!("{text} is not a duration"), likely(meant, takes)),
+        };
+        DurationError {
+            message,
+            help: help.unwrap_or_else(|| format!("write for example `{example}`")),
+        }
+    })
+}
+
+/// The reason why a text is not a duration.
+enum Wrong {
+    /// It is a number without a unit.
+    NoUnit(String),
+    /// It is something else. The duration that was most likely meant, if there is one.
+    NotOne(Option<SignedDuration>),
+}
+
+fn read(trimmed: &str) -> Result<SignedDuration, Wrong> {
     if !trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(unitless(trimmed));
+        return Err(Wrong::NoUnit(trimmed.to_owned()));
     }
     let (mut rest, mut units, mut total) = (trimmed, UNITS.as_slice(), 0_u64);
     while !rest.is_empty() {
@@ -33,14 +66,14 @@ pub(super) fn parse(text: &str) -> Result<SignedDuration, DurationError> {
             .next()
             .and_then(|unit| units.iter().position(|(known, _)| *known == unit));
         let Some((place, number)) = place.zip(number.parse::<u64>().ok()) else {
-            return Err(not_a_duration(trimmed));
+            return Err(Wrong::NotOne(corrected(trimmed)));
         };
         total = total.saturating_add(number.saturating_mul(units[place].1));
         units = &units[place + 1..];
         rest = tail.as_str().trim_start();
     }
     if trimmed.is_empty() {
-        return Err(not_a_duration(trimmed));
+        return Err(Wrong::NotOne(None));
     }
     let seconds = i64::try_from(total.min(SECONDS_MAX)).unwrap_or(i64::MAX);
     Ok(SignedDuration::from_secs(seconds))
@@ -63,31 +96,43 @@ pub(super) fn show(duration: SignedDuration) -> String {
     }
 }
 
-fn unitless(number: &str) -> DurationError {
-    let help = if number.bytes().all(|byte| byte == b'0') {
-        "write `0s`".to_owned()
-    } else {
-        format!("write the unit: `{number}h` is hours, `{number}d` days, `{number}m` minutes")
-    };
-    DurationError {
-        message: format!("{} has no unit", super::diagnostics::quote(number)),
-        help,
+/// The help for a number without a unit: the units with which the key takes it.
+fn unit_for(number: &str, takes: impl Fn(SignedDuration) -> bool) -> Option<String> {
+    if number.bytes().all(|byte| byte == b'0') {
+        return takes(SignedDuration::ZERO).then(|| "write `0s`".to_owned());
     }
+    let mut fitting = Vec::new();
+    for (unit, name) in [("h", "hours"), ("d", "days"), ("m", "minutes")] {
+        let written = format!("{number}{unit}");
+        if read(&written).is_ok_and(&takes) {
+            let is = if fitting.is_empty() { " is" } else { "" };
+            fitting.push(format!("`{written}`{is} {name}"));
+        }
+    }
+    if fitting.is_empty() {
+        return None;
+    }
+    Some(format!("write the unit: {}", fitting.join(", ")))
 }
 
-fn not_a_duration(text: &str) -> DurationError {
-    let help = match corrected(text) {
-        Some(corrected) => format!("write `{corrected}`"),
-        None => "write for example `90s`, `30m`, `4h`, `2d` or `1d 12h`".to_owned(),
-    };
-    DurationError {
-        message: format!("{} is not a duration", super::diagnostics::quote(text)),
-        help,
+/// The help for a text that is not a duration: the one that was meant, or examples.
+fn likely(meant: Option<SignedDuration>, takes: impl Fn(SignedDuration) -> bool) -> Option<String> {
+    if let Some(meant) = meant {
+        return takes(meant).then(|| format!("write `{}`", show(meant)));
     }
+    let mut examples = Vec::new();
+    for example in EXAMPLES {
+        if !read(example).is_ok_and(&takes) {
+            return None;
+        }
+        examples.push(example);
+    }
+    let examples = super::diagnostics::listed(&examples, "or");
+    Some(format!("write for example {examples}"))
 }
 
 /// The duration that was most likely meant by a number with another unit: `4 hours`, `1.5h`, `2w`, `PT4H`.
-fn corrected(text: &str) -> Option<String> {
+fn corrected(text: &str) -> Option<SignedDuration> {
     let lower = text.to_ascii_lowercase();
     let text = lower.strip_prefix("pt").unwrap_or(&lower);
     let split = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
@@ -112,7 +157,7 @@ fn corrected(text: &str) -> Option<String> {
     let scaled = scaled.checked_add(fraction)?;
     let seconds = scaled.checked_mul(unit_seconds)? / scale;
     let duration = SignedDuration::from_secs(i64::try_from(seconds.min(SECONDS_MAX)).ok()?);
-    (seconds > 0).then(|| show(duration))
+    (seconds > 0).then_some(duration)
 }
 
 #[cfg(test)]

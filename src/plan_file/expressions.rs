@@ -13,23 +13,26 @@ use crate::engine::evidence::plan::Metric;
 use crate::engine::evidence::plan::{Query, Series};
 use crate::engine::lists;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
+use super::diagnostics::listed;
 use super::diagnostics::quote;
 use super::fields::accept;
 use super::fields::require_in;
 use super::keys;
 use super::presets::MEASURES;
 use super::presets::PresetSide;
-use super::raw_measures::RawMetric;
-use super::read::At;
+use super::raw::RawMetric;
+use super::raw::RawMetricGate;
 use super::shapes;
 
 /// A metric of the plan's own; `usual_stat` is its default statistic.
 pub(super) fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -> Option<Metric> {
     let (span, raw) = (at.span, at.value?);
-    let namespace = require_in(raw.namespace, "namespace", "this metric", &span, sink);
-    let metric = require_in(raw.metric, "metric", "this metric", &span, sink);
+    let namespace =
+        require_in::<RawMetric, _>(raw.namespace, "namespace", "this metric", &span, sink);
+    let metric = require_in::<RawMetric, _>(raw.metric, "metric", "this metric", &span, sink);
     let dimensions = raw.dimensions.and_then(|at| at.value).unwrap_or_default();
     let written = [&namespace, &metric].into_iter().flatten();
     for text in written.chain(dimensions.values()) {
@@ -159,13 +162,17 @@ impl Source {
                 Some((plain(query), None))
             }
             (None, None, Some(expression)) => {
-                let inputs = require_in(self.inputs, "inputs", "this gate", span, sink)?;
+                let inputs =
+                    require_in::<RawMetricGate, _>(self.inputs, "inputs", "this gate", span, sink)?;
                 let query = math(&expression, inputs, side, period_mins, sink)?;
                 Some((plain(query), None))
             }
             _ => {
                 let message = "a gate needs exactly one of `measure`, `metric` and `expression`";
-                let help = format!("write for example `{}`", keys::line_of("measure"));
+                let help = format!(
+                    "write for example `{}`",
+                    keys::line_of::<RawMetricGate>("measure")
+                );
                 sink.error(span, message, &help);
                 None
             }
@@ -194,7 +201,7 @@ fn unmeasured(name: &At<String>, sink: &mut Sink<'_>) {
             format!("there is no measure {}", quote(written)),
             format!(
                 "write {}, or use `metric` or `expression`",
-                keys::listed(MEASURES, "or")
+                listed(MEASURES, "or")
             ),
         )
     };
@@ -241,8 +248,8 @@ pub(super) fn math(
         metrics.extend(metric(input, "Sum", sink).map(|metric| (name, metric)));
     }
     if names.is_empty() {
-        let help = keys::line_of("inputs");
-        sink.error(&inputs.span, "the expression has no inputs", help);
+        let help = keys::line_of::<RawMetricGate>("inputs");
+        sink.error(&inputs.span, "the expression has no inputs", &help);
         return None;
     }
     if let Some(mistake) = math::mistake(text, |word| names.contains(word)) {
@@ -269,7 +276,7 @@ fn hint(mistake: &Mistake, inputs: &BTreeSet<String>) -> String {
         Mistake::Undefined(name) => format!(
             "add {} to `inputs`, or name {}",
             quote(name),
-            keys::listed(&names, "or")
+            listed(&names, "or")
         ),
         Mistake::Everything => {
             format!("name the inputs: `SUM([{}])`", lists::some(&names, ", "))

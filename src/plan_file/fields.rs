@@ -1,17 +1,19 @@
 //! Values of single keys, as every part of a plan reads them: durations, texts of a shape, choices, required keys.
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 
 use crate::engine::plan::BAKE_DAYS_MAX;
 use crate::engine::plan::HoldOrRevert;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
+use super::diagnostics::listed;
 use super::durations;
 use super::keys;
-use super::raw_values::DurationText;
-use super::raw_values::RawChoice;
-use super::read::At;
+use super::raw::DurationText;
+use super::raw::RawChoice;
 use super::shapes::Complaint;
 
 /// The choice between hold and revert; by default hold.
@@ -22,25 +24,63 @@ pub(super) fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {
     }
 }
 
-/// A duration of at most 90 days. Zero is accepted only if `zero` is true.
-pub(super) fn duration(
+/// The durations that a key takes.
+pub(super) struct Lengths {
+    /// Zero is one of them.
+    pub(super) zero: bool,
+    /// Returns true for the others.
+    pub(super) fits: fn(SignedDuration) -> bool,
+    /// The complaint about a duration that does not fit; the key is given.
+    pub(super) refusal: fn(&str) -> Complaint,
+}
+
+impl Lengths {
+    /// Returns true if the key takes this duration.
+    fn takes(&self, length: SignedDuration) -> bool {
+        if length.is_zero() {
+            self.zero
+        } else {
+            (self.fits)(length)
+        }
+    }
+}
+
+/// Durations of at most 90 days, and zero.
+pub(super) const ANY: Lengths = Lengths {
+    zero: true,
+    fits: is_short_enough,
+    refusal: too_long,
+};
+
+/// Durations of at most 90 days, but not zero.
+pub(super) const ABOVE_ZERO: Lengths = Lengths { zero: false, ..ANY };
+
+fn is_short_enough(length: SignedDuration) -> bool {
+    length <= SignedDuration::from_hours(24 * BAKE_DAYS_MAX)
+}
+
+fn too_long(key: &str) -> Complaint {
+    let message = format!("`{key}` is longer than {BAKE_DAYS_MAX} days");
+    (message, format!("write `{BAKE_DAYS_MAX}d` or less"))
+}
+
+/// The duration of a key of the map `M`. Only durations that the key takes are suggested.
+pub(super) fn duration<M: JsonSchema>(
     text: &At<DurationText>,
     key: &str,
-    zero: bool,
+    lengths: &Lengths,
     sink: &mut Sink<'_>,
 ) -> Option<SignedDuration> {
     let written = &text.value.as_ref()?.0;
-    let parsed = durations::parse(written);
+    let line = keys::line_of::<M>(key);
+    let parsed = durations::parse_for(written, |length| lengths.takes(length), &line);
     let complaint = match parsed {
-        Ok(duration) if duration.is_zero() && !zero => (
+        Ok(length) if lengths.takes(length) => return Some(length),
+        Ok(length) if length.is_zero() => (
             format!("`{key}` must be longer than zero"),
-            keys::example_of(&format!("`{key}`")),
+            format!("write for example `{line}`"),
         ),
-        Ok(duration) if duration > SignedDuration::from_hours(24 * BAKE_DAYS_MAX) => (
-            format!("`{key}` is longer than {BAKE_DAYS_MAX} days"),
-            format!("write `{BAKE_DAYS_MAX}d` or less"),
-        ),
-        Ok(duration) => return Some(duration),
+        Ok(_) => (lengths.refusal)(key),
         Err(error) => (error.message, error.help),
     };
     accept(Err(complaint), &text.span, sink);
@@ -69,15 +109,15 @@ pub(super) fn accept(checked: Result<(), Complaint>, span: &Span, sink: &mut Sin
     }
 }
 
-/// Reports a required key that is missing, and returns its value.
-pub(super) fn require_in<T>(
+/// Reports a required key of the map `M` that is missing, and returns its value.
+pub(super) fn require_in<M: JsonSchema, T>(
     value: Option<At<T>>,
     key: &str,
     place: &str,
     span: &Span,
     sink: &mut Sink<'_>,
 ) -> Option<At<T>> {
-    let help = format!("add `{}`", keys::line_of(key));
+    let help = format!("add `{}`", keys::line_of::<M>(key));
     require_all(&[(key, value.is_some())], place, &help, span, sink);
     value
 }
@@ -93,7 +133,7 @@ pub(super) fn require_all(
     let missing = keys.iter().filter(|(_, given)| !given);
     let missing: Vec<&str> = missing.map(|(key, _)| *key).collect();
     if !missing.is_empty() {
-        let message = format!("{place} has no {}", keys::listed(&missing, "or"));
+        let message = format!("{place} has no {}", listed(&missing, "or"));
         sink.error(span, message, help);
     }
 }

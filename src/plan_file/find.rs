@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -60,6 +61,11 @@ impl Search {
                 "name the directory, or the plans in it; the file applies to them automatically",
             ),
             Ok(_) => self.file(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                let help = format!("check the path; there is no {}", whole.display());
+                self.complain(path, "there is no such file or directory", &help);
+            }
             Err(error) => {
                 let message = format!("the path cannot be read: {error}");
                 self.complain(

@@ -182,10 +182,10 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
     }
     let max_in_flight = raw
         .max_in_flight
-        .and_then(|text| count(&text, "max_in_flight", sink));
+        .and_then(|text| count::<RawFleet>(&text, "max_in_flight", sink));
     let failure_budget = raw
         .failure_budget
-        .and_then(|text| count(&text, "failure_budget", sink));
+        .and_then(|text| count::<RawFleet>(&text, "failure_budget", sink));
     let guardrails = raw.guardrails.and_then(|guardrails| guardrails.value);
     let guardrails = guardrails.map(|raw| guardrails::convert(raw, sink));
     let holidays = raw.holidays.map(|list| windows::holidays(list, sink));

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+
 use crate::engine::units::CutoverName;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::quote;
 use super::fields::accept;
 use super::keys;
-use super::raw_values::CountText;
-use super::raw_values::NameText;
-use super::read::At;
+use super::raw::CountText;
+use super::raw::NameText;
 use super::shapes;
 use super::shapes::Complaint;
 
@@ -92,8 +94,12 @@ pub(super) fn after(
     converted
 }
 
-/// A whole number of at least 1.
-pub(super) fn count(text: &At<CountText>, key: &str, sink: &mut Sink<'_>) -> Option<u32> {
+/// A whole number of at least 1, of a key of the map `M`.
+pub(super) fn count<M: JsonSchema>(
+    text: &At<CountText>,
+    key: &str,
+    sink: &mut Sink<'_>,
+) -> Option<u32> {
     let written = &text.value.as_ref()?.0;
     match written.parse::<u32>() {
         Ok(number) if number > 0 => Some(number),
@@ -103,7 +109,7 @@ pub(super) fn count(text: &At<CountText>, key: &str, sink: &mut Sink<'_>) -> Opt
                 quote(written),
                 u32::MAX
             );
-            let line = keys::line_of(key);
+            let line = keys::line_of::<M>(key);
             let help = format!("write for example `{line}`, or leave the key out");
             sink.error(&text.span, message, &help);
             None
@@ -113,7 +119,7 @@ pub(super) fn count(text: &At<CountText>, key: &str, sink: &mut Sink<'_>) -> Opt
                 "`{key}` must be a whole number of at least 1, but it is {}",
                 quote(written)
             );
-            let help = format!("write for example `{}`", keys::line_of(key));
+            let help = format!("write for example `{}`", keys::line_of::<M>(key));
             sink.error(&text.span, message, &help);
             None
         }

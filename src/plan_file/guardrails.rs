@@ -5,17 +5,18 @@ use jiff::SignedDuration;
 use crate::engine::plan::Plan;
 use crate::engine::units::Share;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::durations;
+use super::fields::ABOVE_ZERO;
 use super::fields::duration;
 use super::fleet_keys::count;
 use super::keys;
 use super::lint::Places;
+use super::raw::CountText;
 use super::raw::RawGuardrails;
-use super::raw_values::CountText;
-use super::raw_values::ShareText;
-use super::read::At;
+use super::raw::ShareText;
 use super::steps;
 
 /// The guardrails of a file, each with its place in it.
@@ -37,7 +38,7 @@ pub(super) fn convert(raw: RawGuardrails, sink: &mut Sink<'_>) -> Guardrails {
     let fallback = raw.fallback_alarms_at_least;
     let fallback_alarms_at_least = number(fallback, "fallback_alarms_at_least", sink);
     let bake_at_least = raw.bake_at_least.and_then(|text| {
-        let bake = duration(&text, "bake_at_least", false, sink)?;
+        let bake = duration::<RawGuardrails>(&text, "bake_at_least", &ABOVE_ZERO, sink)?;
         Some((bake, text.span))
     });
     Guardrails {
@@ -55,7 +56,7 @@ pub(super) fn convert(raw: RawGuardrails, sink: &mut Sink<'_>) -> Guardrails {
 
 fn number(text: Option<At<CountText>>, key: &str, sink: &mut Sink<'_>) -> Option<(u32, Span)> {
     let text = text?;
-    Some((count(&text, key, sink)?, text.span))
+    Some((count::<RawGuardrails>(&text, key, sink)?, text.span))
 }
 
 fn share(text: At<ShareText>, key: &str, sink: &mut Sink<'_>) -> Option<(Share, Span)> {
@@ -63,7 +64,7 @@ fn share(text: At<ShareText>, key: &str, sink: &mut Sink<'_>) -> Option<(Share, 
         let message = format!("`{key}` of 0% allows no step at all, so no plan could keep to it");
         let help = format!(
             "write for example `{}`, or leave it out",
-            keys::line_of(key)
+            keys::line_of::<RawGuardrails>(key)
         );
         sink.error(&text.span, message, &help);
         return None;

@@ -14,24 +14,42 @@ use crate::engine::plan::Step;
 use crate::engine::secret_text::is_telling;
 use crate::engine::units::Share;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::fields::Lengths;
 use super::fields::choice;
 use super::fields::duration;
 use super::fields::require_in;
 use super::guarded;
-use super::raw_beside::NumberText;
-use super::raw_beside::RawHook;
-use super::raw_beside::RawHttp;
-use super::raw_beside::RawPoint;
-use super::raw_values::ShareText;
-use super::read::At;
+use super::raw::NumberText;
+use super::raw::RawHook;
+use super::raw::RawHttp;
+use super::raw::RawPoint;
+use super::raw::ShareText;
 use super::secrets;
+use super::shapes::Complaint;
 use super::steps;
 
 /// The longest time of one try by default.
 const TIMEOUT_DEFAULT: SignedDuration = SignedDuration::from_secs(30);
+
+/// The times that one try may take.
+const TIMEOUTS: Lengths = Lengths {
+    zero: false,
+    fits: is_short_enough,
+    refusal: too_long,
+};
+
+fn is_short_enough(timeout: SignedDuration) -> bool {
+    timeout <= HOOK_TIMEOUT_MAX
+}
+
+fn too_long(key: &str) -> Complaint {
+    let help = "write `10m` or less; if the work takes longer, start it in one hook and check it in another";
+    (format!("a hook's `{key}` is at most 10m"), help.to_owned())
+}
 
 /// The number of retries by default.
 const RETRIES_DEFAULT: u32 = 2;
@@ -61,7 +79,8 @@ pub(super) fn convert(
 
 fn hook(raw: RawHook, span: &Span, steps: &[Step], sink: &mut Sink<'_>) -> Option<Hook> {
     let action = action(&raw, span, sink);
-    let point = require_in(raw.at, "at", "this hook", span, sink).and_then(|at| at.value);
+    let point =
+        require_in::<RawHook, _>(raw.at, "at", "this hook", span, sink).and_then(|at| at.value);
     let at = point.map(point_of);
     let step = raw.step.and_then(|step| {
         if at.is_some_and(|at| !at.has_step()) {
@@ -71,14 +90,10 @@ fn hook(raw: RawHook, span: &Span, steps: &[Step], sink: &mut Sink<'_>) -> Optio
         }
         of_step(&step.span, step.value.as_ref()?, steps, sink)
     });
-    let timeout = raw.timeout.map_or(Some(TIMEOUT_DEFAULT), |timeout| {
-        let parsed = duration(&timeout, "timeout", false, sink)?;
-        if parsed > HOOK_TIMEOUT_MAX {
-            let help = "write `10m` or less; if the work takes longer, start it in one hook and check it in another";
-            sink.error(&timeout.span, "a hook's `timeout` is at most 10m", help);
-        }
-        Some(parsed)
-    });
+    let timeout = match raw.timeout {
+        Some(timeout) => duration::<RawHook>(&timeout, "timeout", &TIMEOUTS, sink),
+        None => Some(TIMEOUT_DEFAULT),
+    };
     let retries = raw
         .retries
         .map_or(Some(RETRIES_DEFAULT), |text| retries(&text, sink));
@@ -216,7 +231,7 @@ fn request(raw: &RawHttp, span: &Span, sink: &mut Sink<'_>) -> Option<HookAction
             sink.hide(&value.span);
         }
     }
-    let url = require_in(raw.url.clone(), "url", "`http`", span, sink);
+    let url = require_in::<RawHttp, _>(raw.url.clone(), "url", "`http`", span, sink);
     let help = "send it in a header as an environment variable: `authorization: \"Bearer ${TOKEN}\"`; \
                 or name a variable in the URL: `${NAME}`";
     let url = url.and_then(|url| secrets::url(url, help, sink));

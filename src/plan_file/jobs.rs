@@ -11,24 +11,27 @@ use crate::engine::jobs::JobSwitch;
 use crate::engine::jobs::SwitchAt;
 use crate::engine::plan::Step;
 
+use super::at::At;
+use super::at::Several;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
+use super::diagnostics::listed;
 use super::diagnostics::quote;
+use super::fields::ABOVE_ZERO;
+use super::fields::ANY;
+use super::fields::Lengths;
 use super::fields::duration;
 use super::fields::require_all;
 use super::fields::require_in;
 use super::fields::shaped;
 use super::hooks::argv;
 use super::hooks::of_step;
-use super::keys;
-use super::raw_beside::MomentText;
-use super::raw_beside::RawHalf;
-use super::raw_beside::RawJob;
-use super::raw_beside::RawJobs;
-use super::raw_values::DurationText;
-use super::raw_values::ShareText;
-use super::read::At;
-use super::read::Several;
+use super::raw::DurationText;
+use super::raw::MomentText;
+use super::raw::RawHalf;
+use super::raw::RawJob;
+use super::raw::RawJobs;
+use super::raw::ShareText;
 use super::shapes;
 
 /// The default of `wait`.
@@ -50,9 +53,9 @@ pub(super) fn convert(
     let help = "a switch of jobs is:\n  at: 50%\n  move:\n    - { name: nightly, old: { rule: nightly-eks }, new: { rule: nightly-ecs } }";
     require_all(&given, "`jobs`", help, &span, sink);
     let at = raw.at.and_then(|at| moment(&at, steps, sink));
-    let wait = duration_or(WAIT_DEFAULT, raw.wait, "wait", false, sink);
-    let away = duration_or(AWAY_DEFAULT, raw.away, "away", true, sink);
-    let drain = duration_or(DRAIN_DEFAULT, raw.drain, "drain", false, sink);
+    let wait = duration_or(WAIT_DEFAULT, raw.wait, "wait", &ABOVE_ZERO, sink);
+    let away = duration_or(AWAY_DEFAULT, raw.away, "away", &ANY, sink);
+    let drain = duration_or(DRAIN_DEFAULT, raw.drain, "drain", &ABOVE_ZERO, sink);
     let jobs = raw.jobs.map(|jobs| list(jobs, region, sink))?;
     Some(JobSwitch {
         at: at?,
@@ -68,11 +71,11 @@ fn duration_or(
     default: SignedDuration,
     text: Option<At<DurationText>>,
     key: &str,
-    zero: bool,
+    lengths: &Lengths,
     sink: &mut Sink<'_>,
 ) -> Option<SignedDuration> {
     match text {
-        Some(text) => duration(&text, key, zero, sink),
+        Some(text) => duration::<RawJobs>(&text, key, lengths, sink),
         None => Some(default),
     }
 }
@@ -285,7 +288,7 @@ fn half(raw: RawHalf, span: &Span, sink: &mut Sink<'_>) -> Option<JobHalf> {
         } else {
             format!(
                 "this job is switched in two ways: {}",
-                keys::listed(&kinds, "and")
+                listed(&kinds, "and")
             )
         };
         let help = "write one of `rule: NAME`, `schedule: NAME`, `cron_job: NAME`, or the commands `off`, `on` and `state`";
@@ -338,9 +341,9 @@ fn commands_of(
     sink: &mut Sink<'_>,
 ) -> Option<JobHalf> {
     let place = "this job";
-    let off = require_in(raw.off, "off", place, span, sink);
-    let on = require_in(raw.on, "on", place, span, sink);
-    let state = require_in(raw.state, "state", place, span, sink);
+    let off = require_in::<RawHalf, _>(raw.off, "off", place, span, sink);
+    let on = require_in::<RawHalf, _>(raw.on, "on", place, span, sink);
+    let state = require_in::<RawHalf, _>(raw.state, "state", place, span, sink);
     let off = argv(&off?, "off", sink);
     let on = argv(&on?, "on", sink);
     let state = argv(&state?, "state", sink);

@@ -4,11 +4,11 @@ use crate::engine::plan::HoldOrRevert;
 use crate::engine::plan::Plan;
 use crate::engine::units::Share;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::raw::RawPlan;
 use super::raw::RawStep;
-use super::read::At;
 use super::windows;
 
 /// The places in the file that a warning may be about.

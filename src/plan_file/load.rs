@@ -4,7 +4,6 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use sha2::Digest;
 use sha2::Sha256;
 
@@ -28,6 +27,8 @@ use super::merge;
 use super::raw::RawPlan;
 use super::read;
 use super::tree;
+use super::tree::Node;
+use super::tree::Value;
 use super::windows;
 
 /// A plan that has passed all checks, and its warnings.
@@ -130,6 +131,13 @@ fn plan_of<'t>(
     sink: &mut Sink<'t>,
 ) -> Option<(Plan, Option<Span>)> {
     let mut root = tree::read(text, BEGIN, sink)?;
+    if let Some(key) = other_kind(&root, &SCENARIO_KEYS, &PLAN_KEYS) {
+        let message = "this is a scenario of a rehearsal, not a plan";
+        let help =
+            "name the plan, and the scenario behind it: `cutover rehearse PLAN --scenario FILE`";
+        sink.error(key, message, help);
+        return None;
+    }
     let mut base = 0;
     if let Some(fleet) = fleet {
         base = sink.beside(&fleet.shown, &fleet.text);
@@ -150,6 +158,29 @@ fn plan_of<'t>(
         return Some((plan, None));
     }
     Some((plan, Some(windows)))
+}
+
+/// Keys by which a scenario is recognised.
+pub(super) const SCENARIO_KEYS: [&str; 3] = ["faults", "traffic", "resolvers"];
+
+/// Keys by which a plan is recognised.
+pub(super) const PLAN_KEYS: [&str; 4] = ["version", "records", "steps", "gates"];
+
+/// The first key of a file if it is of another kind than the one that is wanted: it has keys of the other kind and none of
+/// its own.
+pub(super) fn other_kind<'n>(root: &'n Node, other: &[&str], own: &[&str]) -> Option<&'n Span> {
+    let Value::Map(entries) = &root.value else {
+        return None;
+    };
+    let mut is_other = false;
+    for (key, _) in entries {
+        if own.contains(&key.text.as_str()) {
+            return None;
+        }
+        is_other |= other.contains(&key.text.as_str());
+    }
+    let (first, _) = entries.first()?;
+    if is_other { Some(&first.span) } else { None }
 }
 
 /// The absolute path, whether it exists or not; as given if there is no working directory.
@@ -179,9 +210,9 @@ fn digest(plan: &Plan) -> String {
 }
 
 /// Writes JSON without spaces and with sorted keys.
-fn write_canonical(value: &Value, out: &mut String) {
+fn write_canonical(value: &serde_json::Value, out: &mut String) {
     match value {
-        Value::Object(map) => {
+        serde_json::Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| key.as_str());
             out.push('{');
@@ -189,13 +220,13 @@ fn write_canonical(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push_str(&serde_json::Value::from(key.as_str()).to_string());
                 out.push(':');
                 write_canonical(value, out);
             }
             out.push('}');
         }
-        Value::Array(values) => {
+        serde_json::Value::Array(values) => {
             out.push('[');
             for (index, value) in values.iter().enumerate() {
                 if index > 0 {
@@ -205,7 +236,10 @@ fn write_canonical(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {
             out.push_str(&value.to_string());
         }
     }

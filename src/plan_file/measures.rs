@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 
 use crate::engine::evidence::gate::Bound;
 use crate::engine::evidence::gate::Unit;
@@ -21,6 +22,7 @@ use crate::engine::evidence::plan::TrendGate;
 use crate::engine::evidence::sequential::Test;
 
 use super::accounts;
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -28,6 +30,8 @@ use super::expressions::Source;
 use super::expressions::math;
 use super::expressions::metric;
 use super::expressions::plain;
+use super::fields::ABOVE_ZERO;
+use super::fields::Lengths;
 use super::fields::accept;
 use super::fields::duration;
 use super::fields::require_in;
@@ -36,23 +40,26 @@ use super::fleet_keys;
 use super::keys;
 use super::presets::Alb;
 use super::presets::PresetSide;
+use super::raw::BoundText;
+use super::raw::CountText;
+use super::raw::DurationText;
+use super::raw::FactorText;
+use super::raw::PointsText;
+use super::raw::RawAlb;
+use super::raw::RawEcs;
+use super::raw::RawEks;
 use super::raw::RawGates;
-use super::raw_measures::BoundText;
-use super::raw_measures::FactorText;
-use super::raw_measures::PointsText;
-use super::raw_measures::RawAlb;
-use super::raw_measures::RawMetricGate;
-use super::raw_measures::RawRegression;
-use super::raw_measures::RawSide;
-use super::raw_measures::RawSides;
-use super::raw_measures::RawTrafficGate;
-use super::raw_measures::RawTrend;
-use super::raw_values::CountText;
-use super::raw_values::DurationText;
-use super::raw_values::RawNoData;
-use super::raw_values::ShareText;
-use super::read::At;
+use super::raw::RawMetricGate;
+use super::raw::RawNlb;
+use super::raw::RawNoData;
+use super::raw::RawRegression;
+use super::raw::RawSide;
+use super::raw::RawSides;
+use super::raw::RawTrafficGate;
+use super::raw::RawTrend;
+use super::raw::ShareText;
 use super::shapes;
+use super::shapes::Complaint;
 use super::steps;
 
 /// The most datapoints that a gate judges at once.
@@ -141,10 +148,10 @@ fn sides(raw: Option<At<RawSides>>, region: Option<&str>, sink: &mut Sink<'_>) -
         return Some(sides);
     };
     let raw = value?;
-    let new = require_in(raw.new, "new", "`sides`", &span, sink);
+    let new = require_in::<RawSides, _>(raw.new, "new", "`sides`", &span, sink);
     sides.new = side(new, region, sink);
     sides.old = side(raw.old, region, sink);
-    sides.every_mins = every(raw.every.as_ref(), 1, sink)?;
+    sides.every_mins = every::<RawSides>(raw.every.as_ref(), 1, sink)?;
     Some(sides)
 }
 
@@ -167,19 +174,19 @@ fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> 
     side.alb = raw.alb.and_then(|at| alb(at, sink));
     side.nlb = raw.nlb.and_then(|at| {
         let load_balancer = at.value?.load_balancer;
-        dimension(load_balancer, "load_balancer", "`nlb`", &at.span, sink)
+        dimension::<RawNlb>(load_balancer, "load_balancer", "`nlb`", &at.span, sink)
     });
     side.ecs = raw.ecs.and_then(|at| {
         let (span, ecs) = (at.span, at.value?);
-        let cluster = dimension(ecs.cluster, "cluster", "`ecs`", &span, sink);
-        let service = dimension(ecs.service, "service", "`ecs`", &span, sink);
+        let cluster = dimension::<RawEcs>(ecs.cluster, "cluster", "`ecs`", &span, sink);
+        let service = dimension::<RawEcs>(ecs.service, "service", "`ecs`", &span, sink);
         Some((cluster?, service?))
     });
     side.eks = raw.eks.and_then(|at| {
         let (span, eks) = (at.span, at.value?);
-        let cluster = dimension(eks.cluster, "cluster", "`eks`", &span, sink);
-        let namespace = dimension(eks.namespace, "namespace", "`eks`", &span, sink);
-        let service = dimension(eks.service, "service", "`eks`", &span, sink);
+        let cluster = dimension::<RawEks>(eks.cluster, "cluster", "`eks`", &span, sink);
+        let namespace = dimension::<RawEks>(eks.namespace, "namespace", "`eks`", &span, sink);
+        let service = dimension::<RawEks>(eks.service, "service", "`eks`", &span, sink);
         Some((cluster?, namespace?, service?))
     });
     check_arns(&side, &span, sink);
@@ -191,9 +198,10 @@ fn side(raw: Option<At<RawSide>>, region: Option<&str>, sink: &mut Sink<'_>) -> 
 fn alb(at: At<RawAlb>, sink: &mut Sink<'_>) -> Option<Alb> {
     let (span, raw) = (at.span, at.value?);
     let place = "`alb`";
-    let load_balancer = dimension(raw.load_balancer, "load_balancer", place, &span, sink)?;
+    let load_balancer =
+        dimension::<RawAlb>(raw.load_balancer, "load_balancer", place, &span, sink)?;
     let target_group = match raw.target_group {
-        Some(group) => dimension(Some(group), "target_group", place, &span, sink),
+        Some(group) => dimension::<RawAlb>(Some(group), "target_group", place, &span, sink),
         None => None,
     };
     Some(Alb {
@@ -203,15 +211,15 @@ fn alb(at: At<RawAlb>, sink: &mut Sink<'_>) -> Option<Alb> {
     })
 }
 
-/// A required key whose value is a dimension of a metric.
-fn dimension(
+/// A required key of the map `M` whose value is a dimension of a metric.
+fn dimension<M: JsonSchema>(
     value: Option<At<String>>,
     key: &str,
     place: &str,
     span: &Span,
     sink: &mut Sink<'_>,
 ) -> Option<String> {
-    named(require_in(value, key, place, span, sink)?, sink)
+    named(require_in::<M, _>(value, key, place, span, sink)?, sink)
 }
 
 /// A name without control characters.
@@ -232,15 +240,23 @@ fn named(at: At<String>, sink: &mut Sink<'_>) -> Option<String> {
 fn check_arns(side: &PresetSide, span: &Span, sink: &mut Sink<'_>) {
     let alb = side.alb.as_ref();
     let named = [
-        (alb.map(|alb| &alb.load_balancer), "app/", "load_balancer"),
-        (side.nlb.as_ref(), "net/", "load_balancer"),
+        (
+            alb.map(|alb| &alb.load_balancer),
+            "app/",
+            keys::line_of::<RawAlb>("load_balancer"),
+        ),
+        (
+            side.nlb.as_ref(),
+            "net/",
+            keys::line_of::<RawNlb>("load_balancer"),
+        ),
         (
             alb.and_then(|alb| alb.target_group.as_ref()),
             "targetgroup/",
-            "target_group",
+            keys::line_of::<RawAlb>("target_group"),
         ),
     ];
-    for (value, prefix, key) in named {
+    for (value, prefix, line) in named {
         let Some(value) = value else {
             continue;
         };
@@ -249,12 +265,9 @@ fn check_arns(side: &PresetSide, span: &Span, sink: &mut Sink<'_>) {
         }
         let message = format!("{} is not the end of an ARN, `{prefix}…`", quote(value));
         let end = value.find(prefix).map(|at| &value[at..]);
-        let help = match end {
-            Some(end) => format!("write `{key}: {end}`"),
-            None if prefix == "net/" => {
-                "write for example `load_balancer: net/recipe-ecs/50dc6c495c0c9188`".to_owned()
-            }
-            None => format!("write for example `{}`", keys::line_of(key)),
+        let help = match (end, line.split_once(": ")) {
+            (Some(end), Some((key, _))) => format!("write `{key}: {end}`"),
+            _ => format!("write for example `{line}`"),
         };
         sink.error(span, message, &help);
     }
@@ -266,7 +279,7 @@ fn metric_gate(
     sides: &Sides,
     sink: &mut Sink<'_>,
 ) -> Option<MetricGate> {
-    let every_mins = every(raw.every.as_ref(), sides.every_mins, sink);
+    let every_mins = every::<RawMetricGate>(raw.every.as_ref(), sides.every_mins, sink);
     let period = every_mins.unwrap_or(1);
     let measured = raw.measure.as_ref().and_then(|at| at.value.clone());
     let name = raw.name.and_then(|at| at.value).or(measured.clone());
@@ -354,7 +367,9 @@ fn min_requests(
 ) -> Option<u64> {
     let rate = matches!(measure, Measure::Rate { .. });
     match (text, bound) {
-        (Some(text), _) if rate => fleet_keys::count(text, "min_requests", sink).map(u64::from),
+        (Some(text), _) if rate => {
+            fleet_keys::count::<RawMetricGate>(text, "min_requests", sink).map(u64::from)
+        }
         (Some(text), _) => {
             let message = "`min_requests` is for `measure: error_rate`";
             sink.error(&text.span, message, "remove it");
@@ -397,22 +412,35 @@ fn pair_of_numbers(text: &str) -> Option<(u16, u16)> {
     Some((points.trim().parse().ok()?, of.trim().parse().ok()?))
 }
 
-/// A whole number of minutes that divides an hour, so that periods are aligned as `CloudWatch` aligns them.
-fn every(text: Option<&At<DurationText>>, usual: u16, sink: &mut Sink<'_>) -> Option<u16> {
-    let Some(text) = text else {
-        return Some(usual);
-    };
-    let length = duration(text, "every", false, sink)?;
-    if let Some(minutes) = whole_minutes(length)
-        && minutes >= 1
-        && EVERY_MAX.is_multiple_of(minutes)
-    {
-        return Some(minutes);
+/// The times between two reads: minutes that divide an hour, so that periods are aligned as `CloudWatch` aligns them.
+const EVERY: Lengths = Lengths {
+    zero: false,
+    fits: divides_an_hour,
+    refusal: not_every,
+};
+
+fn divides_an_hour(length: SignedDuration) -> bool {
+    let minutes = whole_minutes(length).unwrap_or(0);
+    minutes >= 1 && EVERY_MAX.is_multiple_of(minutes)
+}
+
+fn not_every(key: &str) -> Complaint {
+    (
+        format!("`{key}` must be a number of minutes that divides an hour"),
+        "write `1m`, `5m`, `10m`, `15m`, `30m` or `1h`".to_owned(),
+    )
+}
+
+/// The minutes of `every`, a key of the map `M`.
+fn every<M: JsonSchema>(
+    text: Option<&At<DurationText>>,
+    usual: u16,
+    sink: &mut Sink<'_>,
+) -> Option<u16> {
+    match text {
+        Some(text) => whole_minutes(duration::<M>(text, "every", &EVERY, sink)?),
+        None => Some(usual),
     }
-    let message = "`every` must be a number of minutes that divides an hour";
-    let help = "write `1m`, `5m`, `10m`, `15m`, `30m` or `1h`";
-    sink.error(&text.span, message, help);
-    None
 }
 
 /// The minutes of a duration, if it has no seconds beside them.
@@ -426,21 +454,30 @@ fn whole_minutes(length: SignedDuration) -> Option<u16> {
 /// The longest `delay`, in minutes.
 const DELAY_MAX: u16 = 60;
 
+/// The delays that a metric may have.
+const DELAYS: Lengths = Lengths {
+    zero: true,
+    fits: is_delay,
+    refusal: not_delay,
+};
+
+fn is_delay(length: SignedDuration) -> bool {
+    whole_minutes(length).is_some_and(|minutes| minutes <= DELAY_MAX)
+}
+
+fn not_delay(key: &str) -> Complaint {
+    (
+        format!("`{key}` must be whole minutes, at most an hour"),
+        "write for example `delay: 8m`; for a metric that arrives later use an alarm".to_owned(),
+    )
+}
+
 /// The delay of a metric's datapoints, in minutes. By default they are complete when all others are.
 fn delay_mins(text: Option<&At<DurationText>>, sink: &mut Sink<'_>) -> Option<u16> {
-    let Some(text) = text else {
-        return Some(0);
-    };
-    let length = duration(text, "delay", true, sink)?;
-    if let Some(minutes) = whole_minutes(length)
-        && minutes <= DELAY_MAX
-    {
-        return Some(minutes);
+    match text {
+        Some(text) => whole_minutes(duration::<RawMetricGate>(text, "delay", &DELAYS, sink)?),
+        None => Some(0),
     }
-    let message = "`delay` must be whole minutes, at most an hour";
-    let help = "write for example `delay: 8m`; for a metric that arrives later use an alarm";
-    sink.error(&text.span, message, help);
-    None
 }
 
 /// A bound as it was written, and its kind.
@@ -544,7 +581,7 @@ fn traffic_gate(at: At<RawTrafficGate>, sides: &Sides, sink: &mut Sink<'_>) -> O
         return None;
     }
     let min_requests = match &raw.min_requests {
-        Some(text) => fleet_keys::count(text, "min_requests", sink)?,
+        Some(text) => fleet_keys::count::<RawTrafficGate>(text, "min_requests", sink)?,
         None => MIN_REQUESTS,
     };
     let share_within = match &raw.share_within {
@@ -634,7 +671,10 @@ fn factor(
         range.end(),
         quote(text)
     );
-    let help = format!("write for example `{}`", keys::line_of(key));
+    let help = format!(
+        "write for example `{}`",
+        keys::line_of::<RawRegression>(key)
+    );
     sink.error(&at.span, message, &help);
     None
 }
@@ -652,7 +692,7 @@ fn trend_gate(raw: RawTrend, span: &Span, sides: &Sides, sink: &mut Sink<'_>) ->
     };
     let resolved = source.resolve(&sides.new, TREND_PERIOD_MINS, span, sink);
     let within = match &raw.within {
-        Some(text) => duration(text, "within", false, sink),
+        Some(text) => duration::<RawTrend>(text, "within", &ABOVE_ZERO, sink),
         None => Some(TREND_WITHIN),
     };
     let (measure, known_unit) = resolved?;

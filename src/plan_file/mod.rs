@@ -11,6 +11,7 @@
 //! [`load()`] reads a file, [`parse`] a text, [`find()`] turns paths into files, [`schema()`] is for editors.
 
 mod accounts;
+mod at;
 mod channels;
 mod convert;
 mod diagnostics;
@@ -34,9 +35,7 @@ mod merge;
 mod order;
 mod presets;
 mod raw;
-mod raw_beside;
-mod raw_measures;
-mod raw_values;
+mod raw_scenario;
 mod read;
 mod records;
 mod scenario;

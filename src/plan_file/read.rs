@@ -1,12 +1,11 @@
 //! The tree → the serde model, going on after every mistake.
 //!
-//! A [`serde::Deserializer`] that records each mistake in a [`Sink`] at once, with its place, and an [`At`] wrapper that
+//! A [`serde::Deserializer`] that records each mistake in a [`Sink`] at once, with its place; the `At` wrapper
 //! swallows the failure of the value inside. So the model stays ordinary derived serde (the JSON Schema comes from the same
 //! types), and all mistakes of a file are still found in one go.
 
 use std::cell::RefCell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::rc::Rc;
 
 use serde::Deserialize;
@@ -20,6 +19,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::value::UsizeDeserializer;
 use serde::forward_to_deserialize_any;
 
+use super::at::AT;
+use super::at::SEVERAL;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -28,17 +29,6 @@ use super::keys;
 use super::tree::Key;
 use super::tree::Node;
 use super::tree::Value;
-
-/// A value of the file and its place; none if it could not be read, which has been reported.
-#[derive(Debug, Clone)]
-pub(super) struct At<T> {
-    pub(super) span: Span,
-    pub(super) value: Option<T>,
-}
-
-/// A list, or a single entry without a list.
-#[derive(Debug)]
-pub(super) struct Several<T>(pub(super) Vec<At<T>>);
 
 /// Reads the model from a tree.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(
@@ -51,17 +41,12 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
         node: root,
         place: &root.span,
         what: what.to_owned(),
+        map: "",
         sink: &sink,
         guarded: false,
     };
     T::deserialize(reader).ok()
 }
-
-/// The name under which [`At`] asks the [`Reader`] for a value together with its place.
-const AT: &str = "$cutover::At";
-
-/// The name under which [`Several`] asks for a list of one if there is no list.
-const SEVERAL: &str = "$cutover::Several";
 
 struct Reader<'n, 's, 'p> {
     node: &'n Node,
@@ -69,6 +54,8 @@ struct Reader<'n, 's, 'p> {
     place: &'n Span,
     /// The name of the value in messages: `` `bake` ``.
     what: String,
+    /// The type of the map that it is in; empty for the whole file.
+    map: &'static str,
     sink: &'n RefCell<&'s mut Sink<'p>>,
     /// True in a part of the file that may contain secrets: values of the wrong shape are not shown there.
     guarded: bool,
@@ -119,7 +106,7 @@ impl Reader<'_, '_, '_> {
                 ),
                 ReadMistake::Word { word, expected } => (
                     format!("{} cannot be {}", self.what, quote(&word)),
-                    keys::instead_of_word(&word, expected),
+                    keys::instead_of_value(&word, expected, (self.map, &self.what)),
                 ),
             };
             self.sink.borrow_mut().error(self.place, message, &help);
@@ -136,7 +123,7 @@ impl Reader<'_, '_, '_> {
             Value::List(_) => format!("{what} must be {expected}, but it is a list"),
             Value::Map(_) => format!("{what} must be {expected}, but it is a map"),
         };
-        let help = keys::example_of(what);
+        let help = keys::example_of(what, self.map);
         let mut sink = self.sink.borrow_mut();
         let nested = matches!(self.node.value, Value::List(_) | Value::Map(_));
         if self.guarded && (nested || guarded::may_be_guarded(what)) {
@@ -160,6 +147,7 @@ impl Reader<'_, '_, '_> {
     fn known<'n>(
         &self,
         entries: &'n [(Key, Rc<Node>)],
+        map: &'static str,
         fields: &'static [&'static str],
     ) -> Vec<(&'n str, &'n Node, &'n Span)> {
         let mut known = Vec::new();
@@ -167,7 +155,8 @@ impl Reader<'_, '_, '_> {
             if fields.contains(&key.text.as_str()) {
                 known.push((key.text.as_str(), node.as_ref(), &node.span));
             } else {
-                let (message, help) = keys::unknown_key(&key.text, &self.what, fields);
+                let place = (map, self.what.as_str());
+                let (message, help) = keys::unknown_key(&key.text, place, fields);
                 let mut sink = self.sink.borrow_mut();
                 if self.guarded || guarded::may_be_guarded(&key.text) {
                     node.hide_values(&mut sink);
@@ -243,6 +232,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
             .map(|(key, node)| (key.text.as_str(), node.as_ref(), &node.span));
         let access = StructAccess {
             parent: &self,
+            map: "",
             entries,
             next: None,
         };
@@ -256,14 +246,24 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadMistake> {
-        let entries = match (&self.node.value, keys::shorthand(name)) {
-            (Value::Map(entries), _) => self.known(entries, fields),
-            (Value::Scalar(_), Some(field)) => vec![(field, self.node, self.place)],
-            (_, Some(field)) => return self.mismatch(&format!("a {field}, or a map")),
+        let bare = if keys::may_be_bare(name) {
+            fields.first()
+        } else {
+            None
+        };
+        let (map, entries) = match (&self.node.value, bare) {
+            (Value::Map(entries), _) => (name, self.known(entries, name, fields)),
+            // Messages speak of the key that the bare value was written for.
+            (Value::Scalar(_), Some(field)) => (self.map, vec![(*field, self.node, self.place)]),
+            (_, Some(field)) => {
+                let article = if field.starts_with('a') { "an" } else { "a" };
+                return self.mismatch(&format!("{article} {field}, or a map"));
+            }
             (_, None) => return self.mismatch("a map of keys and values"),
         };
         let access = StructAccess {
             parent: &self,
+            map,
             entries: entries.into_iter(),
             next: None,
         };
@@ -358,6 +358,7 @@ impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
             node,
             place: &node.span,
             what: format!("an entry of {}", self.parent.what),
+            map: self.parent.map,
             sink: self.parent.sink,
             guarded: self.parent.guarded,
         };
@@ -367,6 +368,8 @@ impl<'de> SeqAccess<'de> for ListAccess<'_, '_, '_, '_> {
 
 struct StructAccess<'r, 'n, 's, 'p, I> {
     parent: &'r Reader<'n, 's, 'p>,
+    /// The type of the map; empty if its keys are names.
+    map: &'static str,
     entries: I,
     next: Option<Reader<'r, 's, 'p>>,
 }
@@ -388,6 +391,7 @@ where
             node,
             place,
             what: format!("`{key}`"),
+            map: self.map,
             sink: self.parent.sink,
             guarded: self.parent.guarded || guarded::is_guarded(key),
         });
@@ -401,54 +405,5 @@ where
     ) -> Result<S::Value, ReadMistake> {
         let reader = self.next.take().ok_or(ReadMistake::Recorded)?;
         seed.deserialize(reader)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(AT, AtVisitor(PhantomData))
-    }
-}
-
-struct AtVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for AtVisitor<T> {
-    type Value = At<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value and its place")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<At<T>, A::Error> {
-        let start = seq.next_element()?.unwrap_or_default();
-        let end = seq.next_element()?.unwrap_or_default();
-        // The failure is in the sink; this type exists so that reading goes on.
-        let value = seq.next_element().ok().flatten();
-        let span = start..end;
-        Ok(At { span, value })
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Several<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(SEVERAL, SeveralVisitor(PhantomData))
-    }
-}
-
-struct SeveralVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for SeveralVisitor<T> {
-    type Value = Several<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list, or one entry")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Several<T>, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = seq.next_element()? {
-            entries.push(entry);
-        }
-        Ok(Several(entries))
     }
 }

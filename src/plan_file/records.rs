@@ -9,6 +9,7 @@ use crate::engine::units::DnsName;
 use crate::engine::units::ZoneId;
 
 use super::accounts;
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
@@ -17,7 +18,6 @@ use super::fields::require_all;
 use super::fields::shaped;
 use super::raw::RawRecord;
 use super::raw::RecordType;
-use super::read::At;
 use super::shapes;
 
 /// The groups of a plan; none if the list itself could not be read.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use jiff::SignedDuration;
 
+use super::at::At;
 use super::diagnostics::Finding;
 use super::diagnostics::PlanFileError;
 use super::diagnostics::Sink;
@@ -11,12 +12,23 @@ use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::faults;
 use super::faults::FaultError;
+use super::fields::ANY;
+use super::fields::Lengths;
 use super::fields::duration;
 use super::fields::require_in;
 use super::file_text;
-use super::raw_values::DurationText;
+use super::keys;
+use super::load;
+use super::raw::DurationText;
+use super::raw_scenario::RawCluster;
+use super::raw_scenario::RawMeasure;
+use super::raw_scenario::RawMissing;
+use super::raw_scenario::RawResolvers;
+use super::raw_scenario::RawScenario;
+use super::raw_scenario::RawTraffic;
+use super::raw_scenario::RawWatchSide;
+use super::raw_scenario::ScenarioAlarm;
 use super::read;
-use super::read::At;
 use super::shapes::Complaint;
 use super::tree;
 use crate::reach::regular_file::directory_of;
@@ -30,81 +42,6 @@ use crate::scenario::Scenario;
 use crate::scenario::ScenarioFault;
 use crate::scenario::Side;
 use crate::scenario::Traffic;
-
-/// A scenario as it is written. Everything is optional.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawScenario {
-    traffic: Option<At<RawTraffic>>,
-    resolvers: Option<At<RawResolvers>>,
-    new: Option<At<RawCluster>>,
-    old: Option<At<RawCluster>>,
-    alarms: Option<At<Vec<At<ScenarioAlarm>>>>,
-    faults: Option<At<Vec<At<String>>>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTraffic {
-    requests: Option<At<String>>,
-    swing: Option<At<String>>,
-    peak_hour: Option<At<String>>,
-    noise: Option<At<String>>,
-    pushes_per_day: Option<At<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawResolvers {
-    count: Option<At<String>>,
-    stragglers: Option<At<String>>,
-    keep_alive: Option<At<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCluster {
-    capacity: Option<At<String>>,
-    p99: Option<At<String>>,
-    errors: Option<At<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ScenarioAlarm {
-    name: Option<At<String>>,
-    measures: Option<At<RawMeasure>>,
-    above: Option<At<String>>,
-    watches: Option<At<RawWatchSide>>,
-    period: Option<At<DurationText>>,
-    datapoints: Option<At<String>>,
-    missing: Option<At<RawMissing>>,
-    delay: Option<At<DurationText>>,
-    rule: Option<At<String>>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawMeasure {
-    Errors,
-    Latency,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawWatchSide {
-    New,
-    Old,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawMissing {
-    Missing,
-    Breaching,
-    NotBreaching,
-    Ignore,
-}
 
 /// Loads a scenario file.
 ///
@@ -127,8 +64,7 @@ const BEGIN: &str = "write for example `faults: [ new errors 20% at step 3 + 2h 
 pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sink = Sink::new(path, text);
-    let raw = tree::read(text, BEGIN, &mut sink)
-        .and_then(|root| read::read::<RawScenario>(&root, "the scenario", &mut sink));
+    let raw = read_raw(text, &mut sink);
     let scenario = raw.map(|raw| convert(raw, &mut sink));
     let failed = sink.has_errors();
     match scenario {
@@ -141,6 +77,18 @@ pub fn parse_scenario(text: &str, path: &str) -> Result<Scenario, PlanFileError>
             Err(PlanFileError { findings })
         }
     }
+}
+
+fn read_raw(text: &str, sink: &mut Sink<'_>) -> Option<RawScenario> {
+    let root = tree::read(text, BEGIN, sink)?;
+    if let Some(key) = load::other_kind(&root, &load::PLAN_KEYS, &load::SCENARIO_KEYS) {
+        let message = "this is a plan, not a scenario of a rehearsal";
+        let help = "name it as the plan: `cutover rehearse FILE`; a scenario is for example \
+                    `faults: [ new errors 20% at step 3 + 2h ]`";
+        sink.error(key, message, help);
+        return None;
+    }
+    read::read(&root, "the scenario", sink)
 }
 
 fn convert(raw: RawScenario, sink: &mut Sink<'_>) -> Scenario {
@@ -283,7 +231,7 @@ fn cluster(raw: Option<RawCluster>, sink: &mut Sink<'_>) -> Cluster {
 }
 
 fn alarm(raw: ScenarioAlarm, span: &Span, sink: &mut Sink<'_>) -> Option<Alarm> {
-    let name = require_in(raw.name, "name", "this alarm", span, sink)?.value?;
+    let name = require_in::<ScenarioAlarm, _>(raw.name, "name", "this alarm", span, sink)?.value?;
     let rule = raw.rule.and_then(|at| at.value);
     let measures = raw.measures.as_ref().and_then(|at| at.value);
     let measures = match (measures, raw.above) {
@@ -332,6 +280,27 @@ type RawEvaluation = (
     Option<At<DurationText>>,
 );
 
+/// The periods that an alarm may have.
+const PERIODS: Lengths = Lengths {
+    zero: false,
+    fits: is_period,
+    refusal: not_a_period,
+};
+
+fn is_period(length: SignedDuration) -> bool {
+    length.as_secs() % 60 == 0 && length <= SignedDuration::from_hours(24)
+}
+
+fn not_a_period(key: &str) -> Complaint {
+    (
+        format!("`{key}` must be whole minutes, at most a day"),
+        format!(
+            "write for example `{}`",
+            keys::line_of::<ScenarioAlarm>(key)
+        ),
+    )
+}
+
 /// The evaluation of an alarm.
 fn evaluation(
     (period, datapoints, missing, delay): RawEvaluation,
@@ -339,16 +308,9 @@ fn evaluation(
 ) -> Evaluation {
     let mut evaluation = Evaluation::default();
     if let Some(period) = period
-        && let Some(length) = duration(&period, "period", false, sink)
+        && let Some(length) = duration::<ScenarioAlarm>(&period, "period", &PERIODS, sink)
     {
-        let minutes = u32::try_from(length.as_mins()).unwrap_or(u32::MAX);
-        let whole = length.as_secs() % 60 == 0 && (1..=1440).contains(&minutes);
-        if whole {
-            evaluation.period_mins = minutes;
-        } else {
-            let message = "`period` must be whole minutes, at most a day";
-            sink.error(&period.span, message, "write for example `period: 5m`");
-        }
+        evaluation.period_mins = u32::try_from(length.as_mins()).unwrap_or(u32::MAX);
     }
     if let Some(At { span, value }) = datapoints
         && let Some(text) = value
@@ -367,7 +329,7 @@ fn evaluation(
         RawMissing::NotBreaching => Missing::NotBreaching,
         RawMissing::Ignore => Missing::Ignore,
     });
-    let delay = delay.and_then(|at| duration(&at, "delay", true, sink));
+    let delay = delay.and_then(|at| duration::<ScenarioAlarm>(&at, "delay", &ANY, sink));
     evaluation.delay = delay.unwrap_or(evaluation.delay);
     evaluation
 }
@@ -387,8 +349,6 @@ fn m_of_n(text: &str) -> Result<(u32, u32), Complaint> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
 
     #[test]

@@ -11,27 +11,69 @@ use schemars::transform::Transform;
 use serde_json::Value;
 use serde_json::json;
 
+use super::at::At;
+use super::at::Several;
+use super::diagnostics::Sink;
 use super::raw::RawFleet;
 use super::raw::RawPlan;
-use super::read::At;
-use super::read::Several;
+use super::tree;
+use super::tree::Node;
 
 /// The JSON Schema (draft 2020-12) of a plan file. It describes shapes only; `cutover check` checks the rest.
 pub fn schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<RawPlan>();
-    RecursiveTransform(without_null).transform(&mut schema);
-    schema.to_value()
+    schema_of::<RawPlan>()
 }
 
 /// The JSON Schema (draft 2020-12) of a fleet's file.
 pub fn fleet_schema() -> Value {
+    schema_of::<RawFleet>()
+}
+
+fn schema_of<T: JsonSchema>() -> Value {
     let mut schema = SchemaSettings::draft2020_12()
         .into_generator()
-        .into_root_schema_for::<RawFleet>();
+        .into_root_schema_for::<T>();
     RecursiveTransform(without_null).transform(&mut schema);
+    RecursiveTransform(examples_as_values).transform(&mut schema);
     schema.to_value()
+}
+
+/// Turns examples, which `raw` has as YAML, into the values that they stand for.
+fn examples_as_values(schema: &mut Schema) {
+    let Some(Value::Array(examples)) = schema.get_mut("examples") else {
+        return;
+    };
+    for example in examples {
+        if let Some(text) = example.as_str() {
+            let mut sink = Sink::new("", text);
+            let node = tree::read(text, "", &mut sink);
+            *example = node.map_or(Value::Null, |node| value_of(&node));
+        }
+    }
+}
+
+/// The value that a part of a file stands for.
+fn value_of(node: &Node) -> Value {
+    match &node.value {
+        tree::Value::Null => Value::Null,
+        tree::Value::Scalar(text) => {
+            if let Ok(truth) = text.parse::<bool>() {
+                Value::from(truth)
+            } else if let Ok(number) = text.parse::<u64>() {
+                Value::from(number)
+            } else {
+                Value::from(text.as_str())
+            }
+        }
+        tree::Value::List(entries) => entries.iter().map(|entry| value_of(entry)).collect(),
+        tree::Value::Map(entries) => {
+            let mut map = serde_json::Map::new();
+            for (key, entry) in entries {
+                map.insert(key.text.clone(), value_of(entry));
+            }
+            Value::Object(map)
+        }
+    }
 }
 
 /// Removes null: in the model every key is optional, but in the file a key without a value is a mistake.
@@ -59,22 +101,18 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// The schema of the value: its place is not part of the file.
+/// The schema of the value: its place is not part of the file. Maps are referred to by name, also where they are required.
 impl<T: JsonSchema> JsonSchema for At<T> {
     fn inline_schema() -> bool {
-        T::inline_schema()
+        true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn schema_id() -> Cow<'static, str> {
-        T::schema_id()
+        format!("At_{}", T::schema_name()).into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
+        generator.subschema_for::<T>()
     }
 }
 

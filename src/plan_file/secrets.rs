@@ -3,10 +3,10 @@
 use crate::engine::secret_text;
 use crate::engine::secret_text::is_telling;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::guarded::filled;
 use super::guarded::stands;
-use super::read::At;
 
 /// A URL, which may contain references; `help` explains how a secret is written.
 pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<String> {

@@ -7,17 +7,18 @@ use crate::engine::units::Share;
 use crate::engine::units::ShareError;
 use crate::engine::units::WeightPair;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
+use super::fields::ABOVE_ZERO;
 use super::fields::choice;
 use super::fields::duration;
 use super::fields::require_all;
 use super::fields::require_in;
 use super::raw::ApprovalEntry;
 use super::raw::RawStep;
-use super::raw_values::ShareText;
-use super::read::At;
+use super::raw::ShareText;
 use super::shapes::Complaint;
 
 /// The most steps of a plan: one per percent. Finer ladders would bake for years.
@@ -56,7 +57,7 @@ pub(super) fn convert(steps: At<Vec<At<RawStep>>>, sink: &mut Sink<'_>) -> Optio
         );
         let bake = raw
             .bake
-            .and_then(|bake| duration(&bake, "bake", false, sink));
+            .and_then(|bake| duration::<RawStep>(&bake, "bake", &ABOVE_ZERO, sink));
         let first = shares.is_empty();
         let required = raw.approval.is_some();
         let timeout = raw
@@ -99,8 +100,9 @@ fn timeout(
     if raw.approval.is_some() && raw.timeout.is_none() && raw.on_timeout.is_none() {
         return None;
     }
-    let timeout = require_in(raw.timeout, "timeout", "this `approval`", &span, sink)?;
-    let after = duration(&timeout, "timeout", false, sink)?;
+    let timeout =
+        require_in::<ApprovalEntry, _>(raw.timeout, "timeout", "this `approval`", &span, sink)?;
+    let after = duration::<ApprovalEntry>(&timeout, "timeout", &ABOVE_ZERO, sink)?;
     let place = raw.on_timeout.as_ref().map(|choice| choice.span.clone());
     let on_timeout = choice(raw.on_timeout);
     if first && on_timeout == HoldOrRevert::Revert {

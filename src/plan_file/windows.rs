@@ -11,14 +11,14 @@ use crate::engine::window::WEEKDAYS;
 use crate::engine::window::Windows;
 use crate::engine::window::Zone;
 
+use super::at::At;
 use super::diagnostics::Sink;
 use super::diagnostics::Span;
 use super::diagnostics::quote;
 use super::durations;
 use super::fields::require_in;
 use super::raw::RawWindows;
-use super::raw_values::WindowText;
-use super::read::At;
+use super::raw::WindowText;
 use super::shapes::Complaint;
 
 /// The longest range over midnight without a warning: the ends of a longer one are more likely in the wrong order.
@@ -32,7 +32,7 @@ pub(super) fn convert(raw: At<RawWindows>, sink: &mut Sink<'_>) -> Option<Window
         let help = "add for example `allow: [ \"Mon-Fri 10:00-17:00\" ]`, or remove `windows`";
         sink.error(&span, "`windows` neither allows nor denies anything", help);
     }
-    let zone = require_in(raw.time_zone, "time_zone", "`windows`", &span, sink);
+    let zone = require_in::<RawWindows, _>(raw.time_zone, "time_zone", "`windows`", &span, sink);
     let zone = zone.and_then(|zone| time_zone(&zone, sink));
     let allow_span = raw.allow.as_ref().map_or(span, |allow| allow.span.clone());
     let allowed = entries(raw.allow, "allow", sink)?;
@@ -138,13 +138,45 @@ pub(super) fn bakes_fit(plan: &Plan, whole_bake: &Span, sink: &mut Sink<'_>) {
 
 fn time_zone(text: &At<String>, sink: &mut Sink<'_>) -> Option<Zone> {
     let name = text.value.as_ref()?;
-    let zone = name.parse::<Zone>().ok();
-    if zone.is_none() {
+    let Ok(zone) = name.parse::<Zone>() else {
         let message = format!("there is no time zone {}", quote(name));
         sink.error(&text.span, message, &closest_zone(name));
+        return None;
+    };
+    let legacy = LEGACY_ZONES.iter().find(|(old, ..)| *old == zone.name());
+    if let Some((old, place, fixed)) = legacy {
+        let message = match fixed {
+            Some(offset) => {
+                format!(
+                    "`{old}` is always {offset}, also in summer: it has no daylight saving time"
+                )
+            }
+            None => format!(
+                "`{old}` is an old name, which the IANA database keeps only for old programs"
+            ),
+        };
+        let help = format!("write a place with the time that you mean, for example `{place}`");
+        sink.warning(&text.span, message, &help);
     }
-    zone
+    Some(zone)
 }
+
+/// Old names of time zones that look like abbreviations, a place that people mean by each, and the offset if it is fixed.
+///
+/// Source: the IANA time zone database, file `backward`, "Non-zone.tab locations with timestamps since 1970 that duplicate".
+const LEGACY_ZONES: [(&str, &str, Option<&str>); 11] = [
+    ("EST", "America/New_York", Some("-05:00")),
+    ("MST", "America/Denver", Some("-07:00")),
+    ("HST", "Pacific/Honolulu", Some("-10:00")),
+    ("EST5EDT", "America/New_York", None),
+    ("CST6CDT", "America/Chicago", None),
+    ("MST7MDT", "America/Denver", None),
+    ("PST8PDT", "America/Los_Angeles", None),
+    ("WET", "Europe/Lisbon", None),
+    ("CET", "Europe/Paris", None),
+    ("MET", "Europe/Paris", None),
+    ("EET", "Europe/Athens", None),
+];
 
 /// The help with the zone that was most likely meant. An abbreviation has no rules for summer time, so a place must be named.
 fn closest_zone(name: &str) -> String {
@@ -195,6 +227,10 @@ fn entries(
         let Some((Ok(entry), _)) = parsed else {
             if let Some((Err(error), text)) = parsed {
                 let (message, help) = complaint(&error, &text);
+                let help = match meant(&text) {
+                    Some(entry) => format!("write `{entry}`"),
+                    None => help,
+                };
                 sink.error(&span, message, &help);
             }
             all = None;
@@ -298,4 +334,66 @@ fn time_of_day(word: &str, text: &str) -> String {
         return format!("write a range, for example `{word}-17:00`");
     }
     "write hours from 00 to 23 and minutes from 00 to 59; `24:00` is the end of a day".to_owned()
+}
+
+/// The entry that was most likely meant, if it has blanks around its dashes or the hours of a twelve-hour clock.
+fn meant(text: &str) -> Option<String> {
+    let text = text.to_lowercase().replace('–', "-").replace(" to ", " - ");
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        // `9 am`, `9 - 5` and `mon, tue` are one word each.
+        let joins = ["am", "pm"].contains(&word) || word.starts_with(['-', ',']);
+        match words.last_mut() {
+            Some(last) if joins || last.ends_with(['-', ',']) => last.push_str(word),
+            Some(_) | None => words.push(word.to_owned()),
+        }
+    }
+    let twelve_hours = text.contains("am") || text.contains("pm");
+    if !twelve_hours && words.iter().eq(text.split_whitespace()) {
+        return None;
+    }
+    let words: Vec<String> = words.iter().map(|word| meant_word(word)).collect();
+    let entry = words.join(" ");
+    entry.parse::<Entry>().ok()?;
+    Some(entry)
+}
+
+/// A word of an entry, with its weekdays and times as entries have them.
+fn meant_word(word: &str) -> String {
+    let is_date = word.contains("..") || word.matches('-').count() > 1;
+    if is_date {
+        return word.to_owned();
+    }
+    let mut meant = String::new();
+    for part in word.split_inclusive(['-', ',']) {
+        let bare = part.trim_end_matches(['-', ',']);
+        let sign = &part[bare.len()..];
+        let day = WEEKDAYS
+            .iter()
+            .find(|day| bare.starts_with(&day.to_lowercase()));
+        match (day, clock(bare)) {
+            (Some(day), _) => meant.push_str(day),
+            (None, Some(time)) => meant.push_str(&time),
+            (None, None) => meant.push_str(bare),
+        }
+        meant.push_str(sign);
+    }
+    meant
+}
+
+/// A time of day as entries have it: `09:00` for `9am`, `17:30` for `5:30pm`, `09:00` for `9:00` and `9`.
+fn clock(text: &str) -> Option<String> {
+    let (bare, half) = match (text.strip_suffix("am"), text.strip_suffix("pm")) {
+        (Some(bare), _) => (bare, Some(0)),
+        (None, Some(bare)) => (bare, Some(12)),
+        (None, None) => (text, None),
+    };
+    let (hours, minutes) = bare.split_once(':').unwrap_or((bare, "00"));
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let hours = match half {
+        Some(_) if !(1..=12).contains(&hours) => return None,
+        Some(half) => hours % 12 + half,
+        None => hours,
+    };
+    Some(format!("{hours:02}:{minutes:02}"))
 }

@@ -21,6 +21,8 @@ pub struct Checked {
     pub plan: Option<Plan>,
     /// Whether it has no errors; it may have warnings.
     pub ok: bool,
+    /// True if there is no plan file at the path, so that there is nothing to be valid or not.
+    pub missing: bool,
     /// The findings, as JSON has them.
     pub findings: Vec<Value>,
     /// The findings, as a compiler would print them.
@@ -139,6 +141,8 @@ pub(super) fn step_json(step: &Step) -> Value {
 pub fn to_text(checked: &Checked) -> String {
     let verdict = if checked.ok {
         text::styled(text::GOOD, "ok")
+    } else if checked.missing {
+        text::styled(text::BAD, "no plan file")
     } else {
         text::styled(text::BAD, "not valid")
     };

@@ -94,6 +94,16 @@ pub(super) fn counted_over(id: &GateId, over_mins: Option<u32>) -> String {
     }
 }
 
+/// What waits until a gate has its requests.
+pub(super) fn waits(id: &GateId) -> &'static str {
+    match id.gate {
+        GateKind::Traffic => "the bake does not count until then",
+        GateKind::Regression | GateKind::Alarm | GateKind::Metric | GateKind::Trend => {
+            "the next step waits that long"
+        }
+    }
+}
+
 /// The readings at the moment of a revert: ` [step 2, 5% by the weights, 4.8 % of the requests; …]`.
 pub(super) fn attribution(seen: &Attribution) -> String {
     let mut parts = vec![format!(

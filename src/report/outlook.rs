@@ -5,7 +5,6 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Value, json};
 
 use super::{check, evidence, text};
-use crate::engine::evidence::gate::GateKind;
 use crate::engine::evidence::outlook::{GateOutlook, Outlook};
 use crate::engine::plan::Plan;
 
@@ -95,12 +94,7 @@ fn warning(gate: &GateOutlook, outlook: &Outlook, plan: &Plan) -> Option<String>
             text::duration(after)
         ));
     };
-    let waits = match gate.gate.gate {
-        GateKind::Traffic => "the bake does not count until then",
-        GateKind::Regression | GateKind::Alarm | GateKind::Metric | GateKind::Trend => {
-            "the next step waits that long"
-        }
-    };
+    let waits = evidence::waits(&gate.gate);
     Some(format!(
         "{of_step}: the bake is too short for {named}, which needs {} requests of the new side: about {} at {rate} requests a minute in \
          total; {waits}",

@@ -42,14 +42,14 @@ A file `fleet.yaml` holds what the plans in its directory and below it have in c
 /// How the description of a key begins that is explained with the plan's own key.
 const AS_IN_A_PLAN: &str = "As in a plan";
 
-/// Patterns of the schema, what they are called here, and an example.
-const TEXTS: [(&str, &str, &str); 6] = [
-    ("^(?=.)([0-9]+d)?", "duration", "30m"),
-    ("^(100(", "share", "5%"),
-    ("^[a-z0-9]([a-z0-9-]*", "name", "recipe-api"),
-    ("^[1-9][0-9]? of", "M of N", "3 of 5"),
-    ("^(complete|", "share, or `complete`", "50%"),
-    ("^[0-9]+", "number", "1"),
+/// Patterns of the schema, and what they are called here.
+const TEXTS: [(&str, &str); 6] = [
+    ("^(?=.)([0-9]+d)?", "duration"),
+    ("^(100(", "share"),
+    ("^[a-z0-9]([a-z0-9-]*", "name"),
+    ("^[1-9][0-9]? of", "M of N"),
+    ("^(complete|", "share, or `complete`"),
+    ("^[0-9]+", "number"),
 ];
 
 /// Tables in the making.
@@ -95,7 +95,7 @@ impl<'schema> Tables<'schema> {
             } else {
                 default(&meaning).unwrap_or_else(|| "–".to_owned())
             };
-            let example = example(&meaning, &shape, &default);
+            let example = examples(value);
             let cells = [shape, default, example, meaning];
             let cells = cells.map(|cell| cell.replace('|', "\\|"));
             let _ = writeln!(self.text, "| `{key}` | {} |", cells.join(" | "));
@@ -219,7 +219,7 @@ fn many(shape: &str) -> String {
 /// What a text is called.
 fn text_shape(value: &Value) -> String {
     let pattern = value["pattern"].as_str().unwrap_or_default();
-    for (begins, called, _) in TEXTS {
+    for (begins, called) in TEXTS {
         if pattern.starts_with(begins) {
             return called.to_owned();
         }
@@ -300,23 +300,43 @@ fn default(meaning: &str) -> Option<String> {
     Some(before[start..].trim().to_lowercase())
 }
 
-/// The example that a description names, or its default, or one of its type.
-fn example(meaning: &str, shape: &str, default: &str) -> String {
-    for opening in ["for example `", "such as `"] {
-        if let Some((_, rest)) = meaning.split_once(opening) {
-            let (example, _) = rest.split_once('`').expect("a code span ends");
-            return format!("`{example}`");
-        }
+/// The examples of a key, as a person would write them.
+fn examples(schema: &Value) -> String {
+    let mut written = Vec::new();
+    for example in schema["examples"].as_array().into_iter().flatten() {
+        written.push(format!("`{}`", yaml(example)));
     }
-    for (_, called, example) in TEXTS {
-        if shape == called && default.starts_with('`') {
-            return default.to_owned();
-        }
-        if shape == called {
-            return format!("`{example}`");
-        }
+    if written.is_empty() {
+        return "–".to_owned();
     }
-    "–".to_owned()
+    written.join(" or ")
+}
+
+/// A value as YAML, on one line.
+fn yaml(value: &Value) -> String {
+    match value {
+        Value::String(text) if is_plain(text) => text.clone(),
+        Value::Array(entries) => {
+            let entries: Vec<String> = entries.iter().map(yaml).collect();
+            format!("[ {} ]", entries.join(", "))
+        }
+        Value::Object(entries) => {
+            let mut written = Vec::new();
+            for (key, value) in entries {
+                written.push(format!("{key}: {}", yaml(value)));
+            }
+            format!("{{ {} }}", written.join(", "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    }
+}
+
+/// Returns true if a text needs no quotes in YAML, wherever it stands.
+fn is_plain(text: &str) -> bool {
+    let starts_plain =
+        text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '/');
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || " -_./:%()*".contains(letter);
+    starts_plain && text.chars().all(plain) && !text.contains(": ")
 }
 
 /// The page.

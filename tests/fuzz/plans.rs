@@ -314,6 +314,7 @@ fn shown(plan: &Plan) {
     report::errands::hooks(plan);
     report::errands::jobs(plan);
     let checked = report::check::Checked {
+        missing: false,
         path: "plan.yaml".to_owned(),
         plan: Some(plan.clone()),
         ok: true,

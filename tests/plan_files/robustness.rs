@@ -44,6 +44,47 @@ fn an_empty_scenario_is_told_what_a_scenario_is() {
 }
 
 #[test]
+fn a_scenario_in_place_of_a_plan_is_recognised_and_so_is_a_plan_in_place_of_a_scenario() {
+    let scenario = "traffic: { requests: 1200/min }\nfaults: [ new errors 20% at step 3 + 2h ]\n";
+    let error = plan_file::parse(scenario, "s.yaml").expect_err("it is no plan");
+    assert_eq!(error.findings.len(), 1, "{error}");
+    let said = &error.findings[0];
+    assert_eq!(
+        said.message,
+        "this is a scenario of a rehearsal, not a plan"
+    );
+    let help = said.help.as_deref().unwrap_or_default();
+    assert!(
+        help.contains("cutover rehearse PLAN --scenario FILE"),
+        "{help}"
+    );
+    assert_eq!(said.line, Some(1));
+
+    let error = plan_file::parse_scenario(VALID, "plan.yaml").expect_err("it is no scenario");
+    assert_eq!(error.findings.len(), 1, "{error}");
+    let said = &error.findings[0];
+    assert_eq!(
+        said.message,
+        "this is a plan, not a scenario of a rehearsal"
+    );
+    let help = said.help.as_deref().unwrap_or_default();
+    assert!(help.contains("cutover rehearse FILE"), "{help}");
+
+    // A plan with a key at the wrong level is still a plan.
+    let error = plan_file::parse(&format!("{VALID}traffic: {{}}\n"), "plan.yaml").unwrap_err();
+    assert_eq!(error.findings[0].message, "unknown key `traffic`");
+}
+
+#[test]
+fn a_path_where_nothing_is_says_so() {
+    let error = plan_file::find(&["nothing/here.yaml".into()]).expect_err("there is nothing");
+    let said = &error.findings[0];
+    assert_eq!(said.message, "there is no such file or directory");
+    let help = said.help.as_deref().unwrap_or_default();
+    assert!(help.ends_with("/nothing/here.yaml"), "{help}");
+}
+
+#[test]
 fn files_that_are_no_plans_say_so() {
     let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\n\
         c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n\

@@ -291,3 +291,63 @@ fn an_offset_in_place_of_a_time_zone_gets_no_hint_that_means_its_opposite() {
         assert!(!help.contains("Etc/"), "{zone}: {help}");
     }
 }
+
+#[test]
+fn an_old_name_of_a_zone_is_warned_about_with_a_place() {
+    let warned = |zone: &str| {
+        let text = windows(&format!("time_zone: {zone}, deny: [ Sat ]"));
+        let warnings = plan_file::parse(&text, "plan.yaml")
+            .expect("a plan")
+            .warnings;
+        let mut said = warnings.into_iter();
+        let first = said
+            .next()
+            .map(|one| (one.message, one.help.unwrap_or_default()));
+        assert_eq!(said.next(), None);
+        first
+    };
+    let (message, help) = warned("EST").expect("a warning");
+    assert_eq!(
+        message,
+        "`EST` is always -05:00, also in summer: it has no daylight saving time"
+    );
+    assert_eq!(
+        help,
+        "write a place with the time that you mean, for example `America/New_York`"
+    );
+    let places = [
+        ("MST", "America/Denver"),
+        ("HST", "Pacific/Honolulu"),
+        ("EST5EDT", "America/New_York"),
+        ("PST8PDT", "America/Los_Angeles"),
+        ("CET", "Europe/Paris"),
+    ];
+    for (zone, place) in places {
+        let (_, help) = warned(zone).expect(zone);
+        assert!(help.contains(place), "{zone}: {help}");
+    }
+    for zone in ["America/New_York", "Asia/Tokyo", "UTC", "GMT"] {
+        assert_eq!(warned(zone), None, "{zone}");
+    }
+}
+
+#[test]
+fn times_that_people_write_otherwise_are_proposed_as_windows_have_them() {
+    let cases = [
+        ("Mon-Fri 9am-5pm", "Mon-Fri 09:00-17:00"),
+        ("Mon - Fri 10:00 - 17:00", "Mon-Fri 10:00-17:00"),
+        ("10:00 - 17:00", "10:00-17:00"),
+        ("9am to 5:30 pm", "09:00-17:30"),
+        ("Monday to Friday 9:00 - 17:00", "Mon-Fri 09:00-17:00"),
+        ("Sat, Sun", "Sat,Sun"),
+        ("10pm-12am", "22:00-00:00"),
+        ("2026-12-31 9am-5pm", "2026-12-31 09:00-17:00"),
+    ];
+    for (written, meant) in cases {
+        let found = findings(&windows(&utc(written)));
+        let help = format!("write `{meant}`");
+        assert_eq!(found[0].help.as_deref(), Some(help.as_str()), "{written}");
+        let text = windows(&utc(meant));
+        assert!(plan_file::parse(&text, "plan.yaml").is_ok(), "{meant}");
+    }
+}

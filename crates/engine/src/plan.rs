@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 pub use super::account::Account;
-use super::evidence::gate::{GateId, GateKind};
+use super::evidence::gate::GateId;
 use super::evidence::plan::{Measures, Query};
 use super::hooks::{Hook, HookId};
 use super::jobs::JobSwitch;
@@ -201,14 +201,8 @@ impl Gates {
     /// Returns true if there is a gate, or a fallback alarm, of this name.
     pub fn has(&self, gate: &GateId) -> bool {
         let mut alarms = self.alarms.iter().chain(&self.fallback_alarms);
-        let measures = &self.measures;
-        match gate.gate {
-            GateKind::Alarm => alarms.any(|alarm| *gate == alarm.id),
-            GateKind::Metric => measures.metrics.iter().any(|it| it.id() == *gate),
-            GateKind::Traffic => measures.traffic.is_some(),
-            GateKind::Regression => measures.regression.is_some(),
-            GateKind::Trend => measures.trends.iter().any(|it| it.id() == *gate),
-        }
+        let measured = self.measures.gates();
+        alarms.any(|alarm| *gate == alarm.id) || measured.iter().any(|it| it.id() == *gate)
     }
 }
 

@@ -172,12 +172,39 @@ fn missing(group: &Group, members: &[RecordSet]) -> String {
             identifier => format!("`{identifier}`"),
         });
     }
-    format!(
-        "needs members `{}` and `{}`, but holds {}; correct `old` and `new` in the plan, or the records",
+    let holds = format!(
+        "needs members `{}` and `{}`, but holds {}",
         group.old,
         group.new,
         lists::some(&there, ", ")
-    )
+    );
+    match in_other_case(&group.old, &group.new, members) {
+        Some((key, identifier)) => format!(
+            "{holds}; set identifiers are case-sensitive: write `{key}: {identifier}` in the plan"
+        ),
+        None => format!("{holds}; correct `old` and `new` in the plan, or the records"),
+    }
+}
+
+/// The key of the plan, `old` or `new`, that names a member in another case than Route 53, and the member's identifier there.
+pub fn in_other_case<'m>(
+    old: &str,
+    new: &str,
+    members: &'m [RecordSet],
+) -> Option<(&'static str, &'m str)> {
+    for (key, written) in [("old", old), ("new", new)] {
+        if member(members, written).is_some() {
+            continue;
+        }
+        for other in members {
+            let identifier = other.set_identifier.as_str();
+            let is_named = identifier == old || identifier == new;
+            if !is_named && identifier.eq_ignore_ascii_case(written) {
+                return Some((key, identifier));
+            }
+        }
+    }
+    None
 }
 
 fn claims(plan: &Plan, observation: &Observation) -> Vec<HoldReason> {

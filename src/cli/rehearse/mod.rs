@@ -131,8 +131,13 @@ fn scenario(context: &mut Context<'_>, args: &Rehearse) -> Result<Scenario> {
             Ok(scenario) => scenario,
             Err(error) => {
                 context.say(&error.render(true))?;
-                let path = path.display();
-                return Err(Expected::PlansInvalid(format!("{path} is not valid")).into());
+                let verdict = if path.exists() {
+                    "is not valid"
+                } else {
+                    "does not exist"
+                };
+                let message = format!("the scenario {} {verdict}", path.display());
+                return Err(Expected::PlansInvalid(message).into());
             }
         },
     };

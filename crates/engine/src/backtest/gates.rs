@@ -9,12 +9,8 @@ use super::record::SeriesPast;
 use super::record::Stretch;
 use super::replay;
 use crate::evidence::gate::GateId;
-use crate::evidence::plan::Measure;
-use crate::evidence::plan::MetricGate;
 use crate::evidence::plan::Query;
-use crate::evidence::plan::RegressionGate;
 use crate::evidence::plan::TREND_PERIOD_MINS;
-use crate::evidence::plan::TrafficGate;
 use crate::observation::AlarmState;
 use crate::plan::AlarmGate;
 use crate::plan::Plan;
@@ -130,30 +126,15 @@ fn of_measures(source: &PlanSource, record: &Record) -> Vec<GatePast> {
         return Vec::new();
     }
     let plan = &source.plan;
-    let mut gates: Vec<(GateId, Sight)> = Vec::new();
-    for gate in &measures.metrics {
-        gates.push((gate.id(), sight(plan, record, &needed(gate))));
-    }
-    if let Some(gate) = &measures.regression {
-        let new: Vec<&Query> = gate.new.requests.iter().collect();
-        let old: Vec<&Query> = gate.old.requests.iter().collect();
-        let (new, old) = (sight(plan, record, &new), sight(plan, record, &old));
-        // The comparison needs both sides.
-        let both = if new.takes_part() { old } else { new };
-        gates.push((RegressionGate::id(), both));
-    }
-    if measures.traffic.is_some() {
-        gates.push((TrafficGate::id(), Sight::NotThen));
-    }
-    for gate in &measures.trends {
-        gates.push((gate.id(), sight(plan, record, &[&gate.query])));
-    }
     let mut pasts: Vec<GatePast> = Vec::new();
-    for (id, sight) in gates {
+    for gate in measures.gates() {
         pasts.push(GatePast {
-            id,
+            id: gate.id(),
             fallback: false,
-            sight,
+            sight: match gate.needed_in_past() {
+                Some(needed) => sight_of_all(plan, record, &needed),
+                None => Sight::NotThen,
+            },
             stretches: Vec::new(),
             reverted: 0,
         });
@@ -161,7 +142,7 @@ fn of_measures(source: &PlanSource, record: &Record) -> Vec<GatePast> {
     let every = measures.metrics.iter().map(|gate| gate.every_mins).min();
     let every = every.unwrap_or(TREND_PERIOD_MINS);
     for (id, stretches) in judged(source, record, every) {
-        if id == RegressionGate::id() || id == TrafficGate::id() {
+        if id.gate.counts_from_start() {
             continue;
         }
         let mut pasts = pasts.iter_mut();
@@ -172,12 +153,15 @@ fn of_measures(source: &PlanSource, record: &Record) -> Vec<GatePast> {
     pasts
 }
 
-/// The series without which the gate cannot be judged.
-fn needed(gate: &MetricGate) -> Vec<&Query> {
-    match &gate.new {
-        Measure::Series { query, .. } => vec![query],
-        Measure::Rate { requests, .. } => requests.iter().collect(),
+/// The data that the record has of a gate which needs one series of each list.
+fn sight_of_all(plan: &Plan, record: &Record, needed: &[Vec<&Query>]) -> Sight {
+    for queries in needed {
+        let sight = sight(plan, record, queries);
+        if !sight.takes_part() {
+            return sight;
+        }
     }
+    Sight::Seen
 }
 
 /// The data that the record has of a gate which needs one of these series.
@@ -243,16 +227,7 @@ pub(super) fn seen_part(source: &PlanSource, gates: &[GatePast]) -> PlanSource {
     for alarms in alarms {
         alarms.retain(|gate| takes_part(gates, &GateId::from(&gate.id)));
     }
-    let measures = &mut plan.gates.measures;
-    measures
-        .metrics
-        .retain(|gate| takes_part(gates, &gate.id()));
-    measures.trends.retain(|gate| takes_part(gates, &gate.id()));
-    // It is always [`Sight::NotThen`].
-    measures.traffic = None;
-    if !takes_part(gates, &RegressionGate::id()) {
-        measures.regression = None;
-    }
+    plan.gates.measures.retain(|gate| takes_part(gates, gate));
     plan.after.clear();
     seen
 }

@@ -16,10 +16,8 @@ use crate::event::Event;
 use crate::event::JOURNAL_VERSION;
 use crate::evidence::gate::GateId;
 use crate::evidence::judge::weigh;
-use crate::evidence::plan::Measure;
 use crate::evidence::plan::Measures;
 use crate::evidence::plan::Query;
-use crate::evidence::plan::TREND_PERIOD_MINS;
 use crate::evidence::reading::COMPLETE_AFTER;
 use crate::evidence::reading::Readings;
 use crate::evidence::reading::SeriesReading;
@@ -444,20 +442,8 @@ fn earlier(next: Option<Timestamp>, at: Timestamp) -> Timestamp {
 /// All series that the plan's gates are made of.
 pub fn queries(measures: &Measures) -> Vec<Query> {
     let mut queries: Vec<&Query> = Vec::new();
-    for gate in &measures.metrics {
-        queries.extend(gate.new.queries().chain(&gate.requests));
-        queries.extend(gate.old.iter().flat_map(Measure::queries));
-    }
-    if let Some(gate) = &measures.traffic {
-        queries.extend(gate.new.iter().chain(&gate.old));
-    }
-    if let Some(gate) = &measures.regression {
-        for side in [&gate.new, &gate.old] {
-            queries.extend(side.requests.iter().chain(&side.errors));
-        }
-    }
-    for gate in &measures.trends {
-        queries.extend([&gate.query].into_iter().chain(&gate.requests));
+    for (query, _) in measures.queries() {
+        queries.push(query);
     }
     queries.sort();
     queries.dedup();
@@ -476,11 +462,8 @@ fn series<'a>(plan: &Plan, record: &'a Record) -> BTreeMap<Query, &'a SeriesPast
 
 /// The shortest time between two reads of these, in minutes.
 fn measured_every(measures: &Measures) -> Option<u16> {
-    let metrics = measures.metrics.iter().map(|gate| gate.every_mins);
-    let compared = measures.regression.iter().map(|gate| gate.every_mins);
-    let traffic = measures.traffic.iter().map(|gate| gate.every_mins);
-    let trends = measures.trends.iter().map(|_| TREND_PERIOD_MINS);
-    metrics.chain(compared).chain(traffic).chain(trends).min()
+    let gates = measures.gates();
+    gates.iter().map(|gate| gate.every_mins()).min()
 }
 
 /// The groups at the start: all traffic on the old side.

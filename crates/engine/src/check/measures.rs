@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::evidence::gate::Bound;
 use crate::evidence::least::errors_that_show;
-use crate::evidence::plan::{Measure, MetricGate, Query, TrafficGate};
+use crate::evidence::plan::{Measure, MeasuredGate, MetricGate, Query, TrafficGate};
 use crate::evidence::reading::{Readings, SeriesReading};
 use crate::state::State;
 
@@ -66,20 +66,16 @@ fn old_has_no_weight(state: &State) -> bool {
     images.peek().is_some() && images.all(|image| image.old.weight.0 == 0)
 }
 
-/// Returns true if all queries of the plan were read, except those of the metric gates.
+/// Returns true if all series of the plan were read, except those of metrics, which [`metric`] judges one by one.
 pub(super) fn all_seen(state: &State, readings: &Readings) -> bool {
-    let measures = &state.plan().gates.measures;
-    let mut queries: Vec<&Query> = Vec::new();
-    if let Some(gate) = &measures.regression {
-        for side in [&gate.new, &gate.old] {
-            queries.extend(side.requests.iter().chain(&side.errors));
+    for gate in state.plan().gates.measures.gates() {
+        let (new, old) = gate.sides();
+        let judged_alone = matches!(gate, MeasuredGate::Metric(_));
+        if !judged_alone && !all_read(new.into_iter().chain(old), readings) {
+            return false;
         }
     }
-    queries.extend(measures.trends.iter().map(|gate| &gate.query));
-    if let Some(gate) = &measures.traffic {
-        queries.extend(gate.new.iter().chain(&gate.old));
-    }
-    all_read(queries.into_iter(), readings)
+    true
 }
 
 /// Returns true if the new side had its requests since the step's bake began.

@@ -9,7 +9,7 @@ use super::jobs;
 use super::view::View;
 use crate::commands::{adoption, amend};
 use crate::event::Event;
-use crate::evidence::gate::{GateId, GateKind};
+use crate::evidence::gate::GateId;
 use crate::hold::{HaltReason, HoldReason, RevertCause};
 use crate::observation::{FileReading, GroupReading};
 use crate::plan::HoldOrRevert;
@@ -197,11 +197,7 @@ fn telling(reason: &HoldReason) -> Option<u8> {
     let HoldReason::TooFewRequests { gate, .. } = reason else {
         return None;
     };
-    Some(match gate.gate {
-        GateKind::Traffic => 2,
-        GateKind::Regression => 1,
-        GateKind::Alarm | GateKind::Metric | GateKind::Trend => 0,
-    })
+    Some(gate.gate.tells_of_requests())
 }
 
 /// The time since which a gate has been Unknown, if that is longer than the plan allows.

@@ -122,9 +122,9 @@ fn lengths(plan: &Plan) -> Vec<SignedDuration> {
         lengths.extend(step.approval_timeout.map(|timeout| timeout.after));
     }
     lengths.extend(plan.hooks.iter().map(|hook| hook.timeout));
-    lengths.extend(plan.gates.measures.trends.iter().map(|trend| trend.within));
+    lengths.extend(plan.gates.measures.lengths());
     if let Some(jobs) = &plan.jobs {
-        lengths.extend([jobs.wait, jobs.away, jobs.drain]);
+        lengths.extend(jobs.lengths());
     }
     lengths
 }

@@ -43,6 +43,24 @@ impl GateKind {
     fn is_alarm(self) -> bool {
         self == Self::Alarm
     }
+
+    /// Returns true if gates of this kind count from the first write on, so that they have no state of their own at a moment.
+    pub fn counts_from_start(self) -> bool {
+        match self {
+            Self::Regression | Self::Traffic => true,
+            Self::Alarm | Self::Metric | Self::Trend => false,
+        }
+    }
+
+    /// How much it tells that such a gate has too few requests: the gate with the highest number is reported. The traffic
+    /// gate speaks of the step, the comparison of the whole cutover, and the others only of themselves.
+    pub fn tells_of_requests(self) -> u8 {
+        match self {
+            Self::Traffic => 2,
+            Self::Regression => 1,
+            Self::Alarm | Self::Metric | Self::Trend => 0,
+        }
+    }
 }
 
 #[expect(

@@ -1,11 +1,10 @@
 //! Judges all metric gates in one round.
 
+use super::counting;
 use super::gate::{Attribution, GateId};
-use super::plan::{RegressionGate, TrafficGate};
 use super::reading::Readings;
 use super::tally::Tally;
 use super::verdict::{GateResult, Verdict};
-use super::{counting, metrics, regression, traffic, trend};
 use crate::hold::HoldReason;
 use crate::state::State;
 use crate::units::Share;
@@ -40,19 +39,8 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     let tally = counted.as_ref().map(|counted| &counted.all);
     let seen = observed(state, readings);
     let mut said: Vec<(GateId, GateResult)> = Vec::new();
-    for gate in &measures.metrics {
-        said.push((gate.id(), metrics::judge(state, readings, gate)));
-    }
-    if let Some(gate) = &measures.regression {
-        let judged = regression::judge(state, readings, gate, tally);
-        said.push((RegressionGate::id(), judged));
-    }
-    if let Some(gate) = &measures.traffic {
-        let judged = traffic::judge(state, readings, gate, tally, seen.as_ref());
-        said.push((TrafficGate::id(), judged));
-    }
-    for gate in &measures.trends {
-        said.push((gate.id(), trend::judge(state, readings, gate)));
+    for gate in measures.gates() {
+        said.push((gate.id(), gate.judge(state, readings, tally, seen.as_ref())));
     }
     let mut weighed = Weighed {
         observed: seen,

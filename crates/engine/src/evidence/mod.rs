@@ -20,6 +20,7 @@ pub mod share;
 pub mod tally;
 pub mod wanted;
 
+mod kinds;
 mod metrics;
 mod regression;
 mod traffic;

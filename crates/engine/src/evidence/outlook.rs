@@ -4,13 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::counting::{looks, read_over, sum};
 use super::gate::GateId;
+use super::kinds::Needs;
 use super::least::errors_within;
 use super::number::Number;
-use super::plan::{Measure, Measures, MetricGate, Query, RegressionGate, TrafficGate};
+use super::plan::{Measure, Measures, Query, RegressionGate};
 use super::reading::{COMPLETE_AFTER, Readings};
 use super::sequential::SideCounts;
 use super::sequential::fixed::{float, natural};
-use super::trend::{LOAD_UNKNOWN_MIN, LOOKED_AT_MIN};
 use crate::plan::Plan;
 
 /// The furthest time that is predicted.
@@ -69,27 +69,36 @@ pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
     for (number, step) in (1_u16..).zip(&plan.steps) {
         let share = step.pair.share().unwrap_or(step.share).as_percent() / 100.0;
         let of_new = a_minute * share;
-        for gate in &measures.metrics {
-            gates.push(of_metric(gate, number, of_new));
-        }
-        if let Some(gate) = &measures.regression {
-            gates.extend(of_regression(
-                gate,
-                (number, share),
-                of_new,
-                (readings, range),
-            ));
-        }
-        if let Some(gate) = &measures.traffic {
-            gates.push(of_traffic(gate, number, of_new));
-        }
-        for gate in &measures.trends {
-            let after = if gate.requests.is_empty() {
-                LOAD_UNKNOWN_MIN
-            } else {
-                LOOKED_AT_MIN
-            };
-            gates.push(at_once(number, gate.id(), after));
+        for gate in measures.gates() {
+            let all = at_once(number, gate.id(), SignedDuration::ZERO);
+            match gate.needs() {
+                Needs::Time(after) => gates.push(at_once(number, gate.id(), after)),
+                Needs::RequestsWithin {
+                    requests,
+                    mins,
+                    every_mins,
+                    after,
+                } => {
+                    let all = at_once(number, gate.id(), after);
+                    gates.push(of_requests_within(
+                        all,
+                        requests,
+                        (mins, every_mins),
+                        of_new,
+                    ));
+                }
+                Needs::RequestsInStep(requests) => gates.push(GateOutlook {
+                    needed: Some(requests),
+                    after: takes(requests, of_new),
+                    ..all
+                }),
+                Needs::Comparison(gate) => {
+                    // It counts from the start of the cutover, and no step is taken before, so the first step waits.
+                    if number == 1 {
+                        gates.push(of_comparison(gate, all, (share, of_new), (readings, range)));
+                    }
+                }
+            }
         }
     }
     Some(Outlook {
@@ -133,51 +142,36 @@ fn at_once(step: u16, gate: GateId, after: SignedDuration) -> GateOutlook {
     }
 }
 
-/// A metric needs a full window, and for a rate enough requests in it.
-fn of_metric(gate: &MetricGate, step: u16, of_new: f64) -> GateOutlook {
-    let window = gate.window() + gate.delay();
-    let all = at_once(step, gate.id(), window);
-    match &gate.new {
-        Measure::Rate { .. } if gate.min_requests > 0 => {
-            let mins = u32::from(gate.of.max(1)) * u32::from(gate.every_mins.max(1));
-            let expected = natural(of_new * f64::from(mins));
-            let after = if expected >= gate.min_requests {
-                all.after
-            } else {
-                None
-            };
-            GateOutlook {
-                needed: Some(gate.min_requests),
-                over_mins: Some(mins),
-                expected: Some(expected),
-                errors_show: Some(errors_within(gate.every_mins)),
-                after,
-                ..all
-            }
-        }
-        Measure::Rate { .. } | Measure::Series { .. } => all,
-    }
-}
-
-/// The traffic gate needs a number of requests since the bake began.
-fn of_traffic(gate: &TrafficGate, step: u16, of_new: f64) -> GateOutlook {
-    GateOutlook {
-        needed: Some(gate.min_requests),
-        after: takes(gate.min_requests, of_new),
-        ..at_once(step, TrafficGate::id(), SignedDuration::ZERO)
-    }
-}
-
-/// The comparison needs a number of requests since the cutover began. No step is taken before, so the first step waits.
-fn of_regression(
-    gate: &RegressionGate,
-    (step, share): (u16, f64),
+/// A rate needs enough requests in its window.
+fn of_requests_within(
+    all: GateOutlook,
+    requests: u64,
+    (mins, every_mins): (u32, u16),
     of_new: f64,
-    (readings, range): (&Readings, (Timestamp, Timestamp)),
-) -> Option<GateOutlook> {
-    if step > 1 {
-        return None;
+) -> GateOutlook {
+    let expected = natural(of_new * f64::from(mins));
+    let after = if expected >= requests {
+        all.after
+    } else {
+        None
+    };
+    GateOutlook {
+        needed: Some(requests),
+        over_mins: Some(mins),
+        expected: Some(expected),
+        errors_show: Some(errors_within(every_mins)),
+        after,
+        ..all
     }
+}
+
+/// The comparison needs a number of requests since the cutover began.
+fn of_comparison(
+    gate: &RegressionGate,
+    all: GateOutlook,
+    (share, of_new): (f64, f64),
+    (readings, range): (&Readings, (Timestamp, Timestamp)),
+) -> GateOutlook {
     let looks = looks(&gate.new, &gate.old, readings, range);
     let mut old = SideCounts::default();
     for look in &looks {
@@ -186,11 +180,11 @@ fn of_regression(
     }
     let evidence = gate.test.evidence().with_all(&looks);
     let needed = gate.test.requests_needed(&evidence, share, old);
-    Some(GateOutlook {
+    GateOutlook {
         needed,
         after: needed.and_then(|needed| takes(needed, of_new)),
-        ..at_once(step, RegressionGate::id(), SignedDuration::ZERO)
-    })
+        ..all
+    }
 }
 
 /// The time until this many requests have come and can be read.

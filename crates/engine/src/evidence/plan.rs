@@ -48,32 +48,101 @@ impl Measures {
         reads.values().sum()
     }
 
+    /// All gates, in the order in which they are judged and shown.
+    pub fn gates(&self) -> Vec<MeasuredGate<'_>> {
+        let mut gates = Vec::new();
+        gates.extend(self.metrics.iter().map(MeasuredGate::Metric));
+        gates.extend(self.regression.iter().map(MeasuredGate::Regression));
+        gates.extend(self.traffic.iter().map(MeasuredGate::Traffic));
+        gates.extend(self.trends.iter().map(MeasuredGate::Trend));
+        gates
+    }
+
+    /// Removes the gates for which `keep` returns false.
+    pub fn retain(&mut self, keep: impl Fn(&GateId) -> bool) {
+        self.metrics.retain(|gate| keep(&gate.id()));
+        if !keep(&RegressionGate::id()) {
+            self.regression = None;
+        }
+        if !keep(&TrafficGate::id()) {
+            self.traffic = None;
+        }
+        self.trends.retain(|gate| keep(&gate.id()));
+    }
+
+    /// The lengths of time that the plan gives to gates.
+    pub fn lengths(&self) -> Vec<SignedDuration> {
+        self.trends.iter().map(|gate| gate.within).collect()
+    }
+
     /// All series that are read, each with the minutes between two reads.
-    pub fn queries(&self) -> impl Iterator<Item = (&Query, u16)> {
-        let metrics = self.metrics.iter().flat_map(|gate| {
-            let old = gate.old.iter().flat_map(Measure::queries);
-            let all = gate.new.queries().chain(old).chain(&gate.requests);
-            all.map(|query| (query, gate.every_mins))
-        });
-        let traffic = self.traffic.iter().flat_map(|gate| {
-            let all = gate.new.iter().chain(&gate.old);
-            all.map(|query| (query, gate.every_mins))
-        });
-        let compared = self.regression.iter().flat_map(|gate| {
-            let sides = [&gate.new, &gate.old].into_iter();
-            let all = sides.flat_map(|side| side.requests.iter().chain(&side.errors));
-            all.map(|query| (query, gate.every_mins))
-        });
-        let trends = self.trends.iter().flat_map(|gate| {
-            let all = std::iter::once(&gate.query).chain(&gate.requests);
-            all.map(|query| (query, TREND_PERIOD_MINS))
-        });
-        metrics.chain(traffic).chain(compared).chain(trends)
+    pub fn queries(&self) -> Vec<(&Query, u16)> {
+        let mut queries = Vec::new();
+        for gate in self.gates() {
+            let (new, old) = gate.sides();
+            for query in new.into_iter().chain(old) {
+                queries.push((query, gate.every_mins()));
+            }
+        }
+        queries
     }
 
     /// Returns true if only alarms are watched.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// One gate besides alarms. Code that treats all gates alike asks this type, so that a new kind has its answers here and in
+/// `kinds`, and nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub enum MeasuredGate<'plan> {
+    /// A metric with a bound.
+    Metric(&'plan MetricGate),
+    /// The comparison of the new side with the old one.
+    Regression(&'plan RegressionGate),
+    /// The check that the traffic moved.
+    Traffic(&'plan TrafficGate),
+    /// The check that a metric does not climb toward its limit.
+    Trend(&'plan TrendGate),
+}
+
+impl<'plan> MeasuredGate<'plan> {
+    /// The gate's name among all gates.
+    pub fn id(self) -> GateId {
+        match self {
+            Self::Metric(gate) => gate.id(),
+            Self::Regression(_) => RegressionGate::id(),
+            Self::Traffic(_) => TrafficGate::id(),
+            Self::Trend(gate) => gate.id(),
+        }
+    }
+
+    /// The minutes between two reads.
+    pub fn every_mins(self) -> u16 {
+        match self {
+            Self::Metric(gate) => gate.every_mins,
+            Self::Regression(gate) => gate.every_mins,
+            Self::Traffic(gate) => gate.every_mins,
+            Self::Trend(_) => TREND_PERIOD_MINS,
+        }
+    }
+
+    /// The series of the new side, and those of the old one.
+    pub fn sides(self) -> (Vec<&'plan Query>, Vec<&'plan Query>) {
+        match self {
+            Self::Metric(gate) => {
+                let new = gate.new.queries().chain(&gate.requests);
+                let old = gate.old.iter().flat_map(Measure::queries);
+                (new.collect(), old.collect())
+            }
+            Self::Regression(gate) => (gate.new.queries(), gate.old.queries()),
+            Self::Traffic(gate) => (gate.new.iter().collect(), gate.old.iter().collect()),
+            Self::Trend(gate) => {
+                let new = std::iter::once(&gate.query).chain(&gate.requests);
+                (new.collect(), Vec::new())
+            }
+        }
     }
 }
 
@@ -233,6 +302,13 @@ pub struct Counted {
     pub requests: Vec<Query>,
     /// The failed ones.
     pub errors: Vec<Query>,
+}
+
+impl Counted {
+    /// The series of both counts.
+    pub fn queries(&self) -> Vec<&Query> {
+        self.requests.iter().chain(&self.errors).collect()
+    }
 }
 
 /// Checks that the traffic moved, and that there is enough of it to judge.

@@ -11,10 +11,12 @@ use super::sequential::fixed::float;
 use super::share::{Draws, Observed};
 use super::tally::Tally;
 use super::verdict::{GateResult, Verdict, unread};
-use super::wanted::SHARE_OVER;
 use crate::hold::HoldReason;
 use crate::state::State;
 use crate::units::Share;
+
+/// The time over which the share is observed: resolvers keep answers for minutes, so a shorter time tells little.
+pub(super) const SHARE_OVER: SignedDuration = SignedDuration::from_hours(1);
 
 /// The age of a bake at which the share is first judged: a resolver that asked right before the change keeps its
 /// answer.

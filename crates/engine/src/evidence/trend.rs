@@ -15,9 +15,11 @@ use super::number::Number;
 use super::plan::{Query, TREND_PERIOD_MINS, TrendGate};
 use super::reading::{Readings, SeriesReading};
 use super::verdict::{GateResult, Unknown, Verdict, unread};
-use super::wanted::TREND_OVER;
 use crate::hold::HoldReason;
 use crate::state::State;
+
+/// The time over which a trend is observed: a whole day, with its ups and downs.
+pub(super) const TREND_OVER: SignedDuration = SignedDuration::from_hours(24);
 
 /// The number of parts into which the time is cut.
 const PARTS: usize = 8;

@@ -5,18 +5,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::counting;
-use super::plan::{Measure, Query, TREND_PERIOD_MINS};
-use super::reading::{READ_AGAIN, complete_until, floor};
+use super::plan::Query;
+use super::reading::{complete_until, floor};
 use crate::state::State;
-
-/// The time over which the share is observed: resolvers keep answers for minutes, so a shorter time tells little.
-pub const SHARE_OVER: SignedDuration = SignedDuration::from_hours(1);
-
-/// The time over which a trend is observed: a whole day, with its ups and downs.
-pub const TREND_OVER: SignedDuration = SignedDuration::from_hours(24);
-
-/// The time that is read before the start, only to check that a series can be read.
-const GLANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The longest time that is counted afterwards if no controller was running: older minutes are left out.
 const CATCH_UP_MAX: SignedDuration = SignedDuration::from_hours(36);
@@ -43,52 +34,22 @@ impl Minutes {
 /// The series that the cutover's gates need at `now`; empty for plans that watch only alarms. `until` moves on only as
 /// often as the plan's `every`, so a series that was read need not be read again before that.
 pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
-    let measures = &state.plan().gates.measures;
     let mut wanted = SeriesWanted::default();
-    for gate in &measures.metrics {
-        let until = complete_until(now, gate.every_mins);
-        let again = if state.has_started() {
-            READ_AGAIN
-        } else {
-            SignedDuration::ZERO
-        };
-        // The window ends with a datapoint, so its end may be up to a period before the delay.
-        let late = if gate.delay_mins == 0 {
-            SignedDuration::ZERO
-        } else {
-            gate.delay() + gate.period()
-        };
-        let minutes = back(until, gate.window() + again + late);
-        let old = gate.old.iter().flat_map(Measure::queries);
-        wanted.add(gate.new.queries().chain(old).chain(&gate.requests), minutes);
-    }
     let from = counting::count_from(state);
-    if let Some(gate) = &measures.traffic {
+    for gate in state.plan().gates.measures.gates() {
+        let until = complete_until(now, gate.every_mins());
         let least = if state.has_started() {
-            SHARE_OVER
+            gate.looks_back()
         } else {
-            GLANCE
+            gate.glances_back()
         };
-        let until = complete_until(now, gate.every_mins);
-        let minutes = counted(from, until, least);
-        wanted.add(gate.new.iter().chain(&gate.old), minutes);
-    }
-    if let Some(gate) = &measures.regression {
-        let until = complete_until(now, gate.every_mins);
-        let minutes = counted(from, until, GLANCE);
-        for side in [&gate.new, &gate.old] {
-            wanted.add(side.requests.iter().chain(&side.errors), minutes);
-        }
-    }
-    for gate in &measures.trends {
-        let until = complete_until(now, TREND_PERIOD_MINS);
-        let over = if state.has_started() {
-            TREND_OVER
+        let minutes = if gate.id().gate.counts_from_start() {
+            counted(from, until, least)
         } else {
-            GLANCE
+            back(until, least)
         };
-        let minutes = back(until, over);
-        wanted.add(std::iter::once(&gate.query).chain(&gate.requests), minutes);
+        let (new, old) = gate.sides();
+        wanted.add(new.into_iter().chain(old), minutes);
     }
     wanted.series
 }

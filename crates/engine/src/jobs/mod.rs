@@ -30,6 +30,13 @@ pub struct JobSwitch {
     pub jobs: Vec<Job>,
 }
 
+impl JobSwitch {
+    /// The lengths of time that the plan gives to it.
+    pub fn lengths(&self) -> [SignedDuration; 3] {
+        [self.wait, self.away, self.drain]
+    }
+}
+
 /// The most jobs of a plan.
 pub const JOBS_MAX: usize = 50;
 

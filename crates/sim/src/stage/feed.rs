@@ -10,7 +10,7 @@ use crate::cloudwatch::metrics::MetricKey;
 use crate::cloudwatch::statistic::Samples;
 use crate::traffic::{MINUTE, Sample};
 use crate::world::DEFAULT_REGION;
-use cutover_engine::evidence::plan::{Counted, Measure, Metric, Query};
+use cutover_engine::evidence::plan::{Metric, Query};
 use cutover_engine::plan::Plan;
 
 /// The quantity that a metric measures on one side.
@@ -62,36 +62,12 @@ impl Feed {
     /// The metrics that a plan's gates ask for.
     pub(super) fn new(plan: &Plan) -> Self {
         let mut feed = Self::default();
-        let measures = &plan.gates.measures;
-        for gate in &measures.metrics {
-            feed.measure(&gate.new, 0);
-            if let Some(old) = &gate.old {
-                feed.measure(old, 1);
-            }
-            feed.queries(&gate.requests, 0);
-        }
-        if let Some(gate) = &measures.traffic {
-            feed.queries(&gate.new, 0);
-            feed.queries(&gate.old, 1);
-        }
-        if let Some(gate) = &measures.regression {
-            feed.counted(&gate.new, 0);
-            feed.counted(&gate.old, 1);
-        }
-        for gate in &measures.trends {
-            feed.query(&gate.query, 0);
-            feed.queries(&gate.requests, 0);
+        for gate in plan.gates.measures.gates() {
+            let (new, old) = gate.sides();
+            feed.queries(new, 0);
+            feed.queries(old, 1);
         }
         feed
-    }
-
-    fn measure(&mut self, measure: &Measure, side: usize) {
-        self.queries(measure.queries(), side);
-    }
-
-    fn counted(&mut self, counted: &Counted, side: usize) {
-        self.queries(&counted.requests, side);
-        self.queries(&counted.errors, side);
     }
 
     fn queries<'a>(&mut self, queries: impl IntoIterator<Item = &'a Query>, side: usize) {

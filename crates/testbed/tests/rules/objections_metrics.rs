@@ -310,7 +310,7 @@ fn a_step_waits_for_every_series_but_the_old_side_of_a_metric() {
     let counts = ["new requests", "new errors", "old requests", "old errors"];
     assert_eq!(names(with_regression()), counts);
     assert_eq!(names(with_traffic()), ["new requests", "old requests"]);
-    assert_eq!(names(with_trend(true)), ["new memory"]);
+    assert_eq!(names(with_trend(true)), ["new requests", "new memory"]);
     let all = [
         "new requests",
         "new errors",

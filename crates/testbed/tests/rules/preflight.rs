@@ -75,6 +75,15 @@ fn a_member_that_is_missing_is_named_with_what_is_there() {
 }
 
 #[test]
+fn a_member_that_differs_only_in_case_is_told_how_to_write_it() {
+    let other = told(|members| members[1].set_identifier = "EKS".to_owned());
+    refused(
+        &other,
+        &["set identifiers are case-sensitive: write `old: EKS` in the plan"],
+    );
+}
+
+#[test]
 fn two_entries_of_the_plan_that_are_one_group_are_refused() {
     let mut two = plan(&[1, 1], &[(10, 60, false), (100, 60, false)]);
     let name = two.records[0].name.clone();
