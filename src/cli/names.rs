@@ -108,8 +108,14 @@ pub fn closest(name: &str, candidates: &[String]) -> Option<String> {
     alike(name, candidates).into_iter().next()
 }
 
+/// The longest name for which similar ones are looked for, in bytes. None that is known is longer.
+const COMPARED_MAX: usize = 255;
+
 /// Returns the candidates similar to `name`, the most similar first.
 fn alike(name: &str, candidates: &[String]) -> Vec<String> {
+    if name.len() > COMPARED_MAX {
+        return Vec::new();
+    }
     let mut alike: Vec<(f64, &String)> = candidates
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))

@@ -26,6 +26,7 @@ use super::raw::RawSns;
 use super::raw::RawWebhook;
 use super::secrets;
 use super::shapes::Complaint;
+use super::slips::slips;
 
 /// The address of Slack's API.
 const SLACK_API: &str = "https://slack.com/api";
@@ -241,11 +242,9 @@ fn words(raw: Option<At<Several<String>>>, key: &str, sink: &mut Sink<'_>) -> Op
 }
 
 fn closest(word: &str, known: &[&str]) -> String {
-    let near = known
-        .iter()
-        .min_by_key(|known| strsim::damerau_levenshtein(word, known));
+    let near = known.iter().min_by_key(|known| slips(word, known));
     if let Some(near) = near
-        && strsim::damerau_levenshtein(word, near) * 3 <= near.len()
+        && slips(word, near) * 3 <= near.len()
     {
         return format!("did you mean `{near}`?");
     }

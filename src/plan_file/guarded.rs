@@ -4,6 +4,7 @@ use crate::engine::notify::SecretRef;
 use crate::engine::secret_text::is_telling;
 
 use super::diagnostics::Sink;
+use super::slips::slips;
 
 /// The parts of a file that may contain secrets (semantics M7).
 const GUARDED: [&str; 4] = ["notify", "hooks", "jobs", "sources"];
@@ -20,7 +21,7 @@ pub(super) fn is_guarded(key: &str) -> bool {
 pub(super) fn may_be_guarded(key: &str) -> bool {
     let key = key.trim_matches('`').to_ascii_lowercase();
     for meant in GUARDED.iter().chain(&HOLDING) {
-        if strsim::damerau_levenshtein(&key, meant) * 3 <= key.len() {
+        if slips(&key, meant) * 3 <= key.len() {
             return true;
         }
     }

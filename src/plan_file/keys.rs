@@ -13,6 +13,7 @@ use super::diagnostics::quote;
 use super::raw::RawFleet;
 use super::raw::RawPlan;
 use super::raw_scenario::RawScenario;
+use super::slips::slips;
 
 /// The name of a fleet's file in messages.
 pub(super) const FLEET: &str = "the fleet's file";
@@ -273,9 +274,9 @@ pub(super) fn example_of(what: &str, map: &str) -> String {
 fn closest<'f>(key: &str, fields: &[&'f str]) -> Option<&'f str> {
     let key = key.to_lowercase();
     let fields = fields.iter().copied();
-    let closest = fields.min_by_key(|field| strsim::damerau_levenshtein(&key, field))?;
+    let closest = fields.min_by_key(|field| slips(&key, field))?;
     // Two wrong letters in a word of six are a slip; in a word of three they make another word.
-    let slips = strsim::damerau_levenshtein(&key, closest);
+    let slips = slips(&key, closest);
     if slips * 3 <= closest.len().max(3) {
         Some(closest)
     } else {

@@ -43,6 +43,7 @@ mod schema;
 mod schema_forms;
 mod secrets;
 mod shapes;
+mod slips;
 mod steps;
 mod tree;
 mod windows;

@@ -20,6 +20,7 @@ use super::fields::require_in;
 use super::raw::RawWindows;
 use super::raw::WindowText;
 use super::shapes::Complaint;
+use super::slips::slips;
 
 /// The longest range over midnight without a warning: the ends of a longer one are more likely in the wrong order.
 const NIGHT_HOURS_MAX: i32 = 12;
@@ -204,8 +205,8 @@ fn closest_zone(name: &str) -> String {
 fn slips_to_zone(lower: &str, zone: &str) -> usize {
     let zone = zone.to_lowercase();
     let city = zone.rsplit('/').next().unwrap_or("");
-    let whole = strsim::damerau_levenshtein(lower, &zone);
-    whole.min(strsim::damerau_levenshtein(lower, city))
+    let whole = slips(lower, &zone);
+    whole.min(slips(lower, city))
 }
 
 /// The entries of a list and their places; none if one of them is not valid.
@@ -317,7 +318,7 @@ fn weekday(word: &str) -> Option<String> {
         .find(|day| lower.starts_with(&day.to_lowercase()));
     let near = WEEKDAYS
         .iter()
-        .find(|day| strsim::damerau_levenshtein(&lower, &day.to_lowercase()) <= 1);
+        .find(|day| slips(&lower, &day.to_lowercase()) <= 1);
     begins.or(near).map(|day| format!("did you mean `{day}`?"))
 }
 
