@@ -380,6 +380,41 @@ fn check_ends_with_10_and_names_every_problem_of_every_file() {
 }
 
 #[test]
+fn a_path_without_a_file_is_not_called_an_invalid_plan() {
+    let desk = Desk::new();
+    let said = desk.says("check gone.yaml");
+    assert_eq!(said.code, 10);
+    assert!(said.out.contains("gone.yaml: no plan file"), "{}", said.out);
+    assert!(
+        said.err.contains("1 of 1 path has no plan file"),
+        "{}",
+        said.err
+    );
+    assert!(!said.out.contains("not valid") && !said.err.contains("not valid"));
+    std::fs::write(desk.path("broken.yaml"), "version: 1\n").expect("a file");
+    let said = desk.says("check broken.yaml gone.yaml");
+    assert!(
+        said.err
+            .contains("1 of 1 plan file is not valid; 1 of 2 paths has no plan file"),
+        "{}",
+        said.err
+    );
+    let said = desk.says("rehearse plan.yaml --scenario gone.yaml");
+    assert!(
+        said.err.contains("the scenario gone.yaml does not exist"),
+        "{}",
+        said.err
+    );
+    let said = desk.says("rehearse plan.yaml --scenario plan.yaml");
+    assert!(
+        said.err
+            .contains("this is a plan, not a scenario of a rehearsal"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
 fn two_plans_with_one_name_or_one_group_are_refused() {
     let desk = Desk::new();
     std::fs::write(desk.path("same.yaml"), PLAN).expect("a file");

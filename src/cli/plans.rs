@@ -52,20 +52,26 @@ impl FoundPlans {
 
     /// Returns the error that says how many files are not valid, or not there.
     pub fn refusal(&self) -> Expected {
-        let missing = self
-            .checked
-            .iter()
-            .filter(|checked| checked.missing)
-            .count();
-        if missing > 0 {
-            let paths = text::count(self.checked.len(), "path");
-            let verb = if missing == 1 { "has" } else { "have" };
-            return Expected::PlansInvalid(format!("{missing} of {paths} {verb} no plan file"));
+        let (mut wrong, mut missing) = (0, 0);
+        for checked in &self.checked {
+            if checked.missing {
+                missing += 1;
+            } else if !checked.ok {
+                wrong += 1;
+            }
         }
-        let wrong = self.checked.iter().filter(|checked| !checked.ok).count();
-        let all = text::count(self.checked.len(), "plan file");
-        let verb = if wrong == 1 { "is" } else { "are" };
-        Expected::PlansInvalid(format!("{wrong} of {all} {verb} not valid"))
+        let mut parts = Vec::new();
+        if wrong > 0 {
+            let all = text::count(self.checked.len() - missing, "plan file");
+            let verb = if wrong == 1 { "is" } else { "are" };
+            parts.push(format!("{wrong} of {all} {verb} not valid"));
+        }
+        if missing > 0 {
+            let all = text::count(self.checked.len(), "path");
+            let verb = if missing == 1 { "has" } else { "have" };
+            parts.push(format!("{missing} of {all} {verb} no plan file"));
+        }
+        Expected::PlansInvalid(parts.join("; "))
     }
 }
 

@@ -164,7 +164,7 @@ fn time_zone(text: &At<String>, sink: &mut Sink<'_>) -> Option<Zone> {
 
 /// Old names of time zones that look like abbreviations, a place that people mean by each, and the offset if it is fixed.
 ///
-/// Source: the IANA time zone database, file `backward`, "Non-zone.tab locations with timestamps since 1970 that duplicate".
+/// Source: the IANA time zone database, file `backward` (since 2024b these names are links).
 const LEGACY_ZONES: [(&str, &str, Option<&str>); 11] = [
     ("EST", "America/New_York", Some("-05:00")),
     ("MST", "America/Denver", Some("-07:00")),
