@@ -4,10 +4,12 @@
 //! deliver; secrets are only named here, never held.
 
 pub(crate) mod channel;
+mod news;
 mod secret_ref;
 mod topics;
 
-pub use channel::{Channel, INFO, Notify, PAGE, Via, channel_shown};
+pub use channel::{Channel, INFO, Notify, PAGE, Via, channel_shown, recipients};
+pub use news::News;
 pub use secret_ref::Address;
 pub use secret_ref::MalformedRef;
 pub use secret_ref::SecretRef;
@@ -17,13 +19,29 @@ pub use topics::follow_ups;
 pub use topics::fresh;
 pub use topics::topics;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::event::Envelope;
+use super::hold::HoldReason;
 use super::paged::Paged;
 use super::state::{Phase, State};
 use super::units::{CutoverName, Share};
 
 impl Channel {
-    /// Returns true if it gets an entry with these topics.
+    /// Returns true if it gets a notice with these topics. The log gets pages, a command also the ends of pages; the words
+    /// of `on` and `except` decide for all others.
+    pub fn gets(&self, notice: &Notice, topics: &[Topic]) -> bool {
+        match self.via {
+            Via::Log {} => notice.pages,
+            Via::Command { .. } => notice.is_urgent() && self.wants(topics),
+            Via::SlackWebhook { .. }
+            | Via::SlackThread { .. }
+            | Via::Sns { .. }
+            | Via::Webhook { .. } => self.wants(topics),
+        }
+    }
+
+    /// Returns true if its words ask for an entry with these topics.
     pub fn wants(&self, topics: &[Topic]) -> bool {
         topics.iter().any(|topic| self.wants_topic(topic))
     }
@@ -92,6 +110,11 @@ pub struct Notice {
     pub pages: bool,
     /// The earlier pages that it ends.
     pub settles: Vec<Paged>,
+    /// If it pages only for causes that other cutovers may have too: these causes ([`HoldReason::common`]). Notices with
+    /// the same ones can be told together.
+    pub causes: Vec<HoldReason>,
+    /// The entries of other cutovers, with the same causes, that this message tells of too.
+    pub others: Vec<(CutoverName, u64)>,
     /// The state of its cutover after it; none for the fleet's own.
     pub standing: Option<Standing>,
     /// True if nothing has happened and the channel is only tested.
@@ -99,13 +122,20 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// The idempotency key: the same for every delivery of an entry, by any process.
+    /// The idempotency key: the same for every delivery of an entry, by any process. A message that tells of several
+    /// entries has a key that stands for exactly these: another set of entries is another message.
     pub fn idempotency_key(&self) -> String {
         let entry = &self.entry;
         if self.test {
             return format!("{}/test-{}", entry.cutover, entry.at.as_millisecond());
         }
-        key(&entry.cutover, entry.seq)
+        let own = key(&entry.cutover, entry.seq);
+        if self.others.is_empty() {
+            return own;
+        }
+        let mut hasher = DefaultHasher::new();
+        self.others.hash(&mut hasher);
+        format!("{own}+{}-{:016x}", self.others.len(), hasher.finish())
     }
 
     /// Returns true if it is delivered before others, because it pages or ends a page.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::event::Event;
-use crate::hold::{HaltReason, HoldReason};
+use crate::hold::HaltReason;
 
 fn channel(on: &[&str], except: &[&str]) -> Channel {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
