@@ -35,6 +35,9 @@ const AT_ONCE_MAX: usize = 4;
 /// turn.
 const IN_ONE_RUN_MAX: usize = 20;
 
+/// The longest pause before a journal that did not answer is asked again.
+const JOURNAL_AGAIN_WITHIN: Duration = Duration::from_mins(1);
+
 /// How long pages for one cause are collected for a channel after the last message about this cause.
 const TOGETHER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -44,6 +47,9 @@ const TOGETHER_MAX: usize = 500;
 
 /// A channel, and the causes of a page that other cutovers may have too.
 type SharedCause = (String, Vec<HoldReason>);
+
+/// The end of a run: the cause of its message if other cutovers may have it too, and how far each stream came.
+type RunEnd = (Option<SharedCause>, Vec<(QueueKey, Report)>);
 
 /// The messages of one stream to one channel.
 struct ChannelQueue {
@@ -63,6 +69,8 @@ struct ChannelQueue {
     claimed: bool,
     /// A message was not delivered: urgent ones go before it.
     fails: bool,
+    /// How often in a row the journal did not answer.
+    journal_failures: u32,
 }
 
 /// The queues of all channels.
@@ -76,9 +84,8 @@ pub(super) struct ChannelQueues {
     told_at: BTreeMap<SharedCause, Instant>,
     /// Nothing is collected any longer: this controller ends.
     hurries: bool,
-    /// Delivery runs under way, each with the cause of its message if it tells of several cutovers. They end with the
-    /// controller.
-    runs: JoinSet<(Option<SharedCause>, Vec<(QueueKey, Report)>)>,
+    /// Delivery runs under way. They end with the controller.
+    runs: JoinSet<RunEnd>,
 }
 
 impl ChannelQueues {
@@ -277,7 +284,7 @@ impl ChannelQueues {
                 }
                 for (key, report) in reports {
                     if let Some(queue) = self.queues.get_mut(&key) {
-                        queue.note(report);
+                        queue.note(&report);
                     }
                 }
             }
@@ -298,6 +305,7 @@ impl ChannelQueue {
             mine: false,
             claimed: false,
             fails: false,
+            journal_failures: 0,
         }
     }
 
@@ -317,14 +325,22 @@ impl ChannelQueue {
     }
 
     /// Takes the report of a run.
-    fn note(&mut self, report: Report) {
+    fn note(&mut self, report: &Report) {
         self.busy = false;
         self.claimed = report.claimed;
         self.fails = report.fails;
         self.told.absorb(&report.told);
         let told = &self.told;
         self.waiting.retain(|notice| !told.has(notice.entry.seq));
-        self.again = report.again_after.map(|wait| Instant::now() + wait);
+        let mut wait = report.again_after;
+        if report.journal_down {
+            let asks_again_after = round_trip::backoff(self.journal_failures, None);
+            wait = wait.max(Some(asks_again_after.min(JOURNAL_AGAIN_WITHIN)));
+            self.journal_failures = self.journal_failures.saturating_add(1);
+        } else {
+            self.journal_failures = 0;
+        }
+        self.again = wait.map(|wait| Instant::now() + wait);
     }
 
     /// The next notice: the first; while that fails, the first urgent one.

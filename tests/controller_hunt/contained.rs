@@ -158,6 +158,6 @@ async fn a_damaged_cutover_that_was_over_holds_no_controller_up() {
     assert!(matches!(ended, Ok(Ending::Finished)), "{ended:?}");
     let damaged: Vec<&str> = again.damaged().map(CutoverName::as_str).collect();
     assert_eq!(damaged, ["bbb"]);
-    assert_eq!(told(&world).len(), 1);
+    assert_eq!(told(&world).len(), 2, "the log and the command");
     world.assert_unbroken();
 }

@@ -83,10 +83,11 @@ async fn all_bake(world: &World, sources: &[PlanSource]) {
     assert!(world.until(600, all).await);
 }
 
-/// What the first message for several cutovers says.
+/// What the first message for several cutovers says that the log got.
 fn words(world: &World) -> String {
     let pages = locked(&world.pages);
-    let many = pages.iter().find(|page| !page.others.is_empty());
+    let mut pages = pages.iter();
+    let many = pages.find(|page| !page.others.is_empty() && page.command.is_none());
     many.expect("a message for several").words.clone()
 }
 
@@ -126,7 +127,7 @@ async fn when_route_53_cannot_be_read_everybody_who_is_to_know_is_woken_once() {
     assert_eq!(messages(&world), sorted(&first));
     let words = words(&world);
     for part in [
-        "24 services (svc0-00, svc0-01, svc0-02, svc0-03, svc0-04 and 19 more) are held",
+        "25 services (svc0-00, svc0-01, svc0-02, svc0-03, svc0-04 and 20 more) are held",
         "it looks like one cause",
         "svc0-00: Route 53 cannot be read",
         "did not answer within 5 s",
@@ -239,7 +240,6 @@ async fn of_two_controllers_one_tells_of_many() {
     let zone = world.zones["zone0.example"].clone();
     locked(&world.knobs).hanging = Some(zone);
     tokio::time::sleep(Duration::from_mins(4)).await;
-    assert_held(&world, &sources, "route53_unreadable");
     let to = |command: &str| {
         let messages = messages(&world).into_iter();
         messages.filter(|(to, _)| to == command).collect::<Vec<_>>()

@@ -62,7 +62,7 @@ fn told(world: &World) -> Vec<u64> {
 
 /// How far the channel has been told; the log aside.
 async fn cursor(world: &World) -> Cursor {
-    let mut cursors = world.journal.cursors().await.unwrap();
+    let mut cursors = world.journal.cursors().await.expect("it can be read");
     cursors.retain(|cursor| cursor.channel.starts_with("sns "));
     cursors.remove(0)
 }

@@ -29,9 +29,6 @@ const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// The longest wait for the journal.
 const JOURNAL_WITHIN: Duration = Duration::from_secs(5);
 
-/// The pause before a journal that did not answer is asked again.
-const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(2);
-
 /// The shortest wait after a failure while the journal is down, because failures are not counted then.
 const UNCOUNTED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
@@ -118,6 +115,8 @@ pub(super) struct Report {
     pub(super) claimed: bool,
     /// A message was not delivered.
     pub(super) fails: bool,
+    /// The journal did not answer.
+    pub(super) journal_down: bool,
 }
 
 /// One run over streams of one channel.
@@ -300,15 +299,12 @@ impl Leg {
 
     fn report(self) -> (QueueKey, Report) {
         let key = self.key();
-        let mut again_after = self.stopped.as_ref().map(|stopped| stopped.wait);
-        if self.journal_down && again_after.is_none() {
-            again_after = Some(JOURNAL_AGAIN_AFTER);
-        }
         let report = Report {
             told: self.told,
-            again_after,
+            again_after: self.stopped.as_ref().map(|stopped| stopped.wait),
             claimed: self.stopped.is_some_and(|stopped| stopped.claimed),
             fails: self.cursor.trouble.is_some() || !self.cursor.refusals.is_empty(),
+            journal_down: self.journal_down,
         };
         (key, report)
     }
@@ -325,11 +321,16 @@ impl DeliveryRun {
                 break;
             };
             match self.deliver(&delivery).await {
-                Ok(memo) => self.note_delivered(&mut legs, &next, memo),
-                Err(undelivered) => self.note_undelivered(&mut legs, &next, &undelivered),
-            }
-            if !self.is_log() {
-                self.put(&mut legs, &next).await;
+                Ok(memo) => {
+                    self.note_delivered(&mut legs, &next, memo);
+                    if !self.is_log() {
+                        self.put(&mut legs, &next).await;
+                    }
+                }
+                Err(undelivered) => {
+                    self.note_undelivered(&mut legs, &next, &undelivered);
+                    self.put(&mut legs, &next).await;
+                }
             }
         }
         if self.is_log() {
@@ -616,7 +617,7 @@ fn shortened(why: &str) -> String {
 }
 
 /// The wait after this many failures: doubled each time, or as long as the channel asked for; at most [`BACKOFF_MAX`].
-fn backoff(failures: u32, asked: Option<Duration>) -> Duration {
+pub(super) fn backoff(failures: u32, asked: Option<Duration>) -> Duration {
     let doubled = BACKOFF_MIN.saturating_mul(1 << failures.min(10));
     doubled.max(asked.unwrap_or_default()).min(BACKOFF_MAX)
 }

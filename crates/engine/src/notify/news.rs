@@ -1,6 +1,8 @@
 //! An entry as news: the notice about it, and the channels that get the notice.
 
-use super::{Channel, Notice, Standing, follow_ups, fresh, topics};
+use super::channel::Channel;
+use super::notice::{Notice, Standing};
+use super::topics::{follow_ups, fresh, topics};
 use crate::event::Envelope;
 use crate::hold::HoldReason;
 use crate::paged::Paged;
