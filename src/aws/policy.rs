@@ -436,7 +436,11 @@ impl NeedsByRole {
                     let needs = self.of(&Account::default());
                     needs.topics.insert(topic_arn.clone());
                 }
-                Via::SlackWebhook { .. } | Via::SlackThread { .. } | Via::Webhook { .. } => {}
+                Via::Log {}
+                | Via::Command { .. }
+                | Via::SlackWebhook { .. }
+                | Via::SlackThread { .. }
+                | Via::Webhook { .. } => {}
             }
         }
     }

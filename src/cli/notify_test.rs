@@ -19,35 +19,19 @@ use crate::aws::{Options, connect};
 use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::foreign_text::one_line;
 use crate::engine::notify::{Channel, Notice, Notify, channel_shown};
-use crate::engine::secret_text::command_shown;
 use crate::engine::units::CutoverName;
 use crate::journal::Open;
-use crate::notify::{Channels, test_command};
-use crate::ports::{Clock, Delivery};
-use crate::report;
+use crate::notify::Channels;
+use crate::ports::{Clock, Delivery, Notifier};
 use crate::report::text;
 
-/// The commands and channels to test, each once, with the first cutover that has it.
-#[derive(Default)]
-struct Targets {
-    commands: BTreeMap<Vec<String>, CutoverName>,
-    channels: BTreeMap<String, (Channel, CutoverName)>,
-}
+/// The channels to test, each once, with the first cutover that has it.
+type Targets = BTreeMap<String, (Channel, CutoverName)>;
 
-impl Targets {
-    fn add(&mut self, name: &CutoverName, notify: &Notify) {
-        if !notify.command.is_empty() {
-            let command = self.commands.entry(notify.command.clone());
-            command.or_insert_with(|| name.clone());
-        }
-        for channel in &notify.channels {
-            let known = self.channels.entry(channel.id());
-            known.or_insert_with(|| (channel.clone(), name.clone()));
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.channels.is_empty()
+fn add(targets: &mut Targets, name: &CutoverName, notify: &Notify) {
+    for channel in notify.all() {
+        let known = targets.entry(channel.id());
+        known.or_insert_with(|| (channel, name.clone()));
     }
 }
 
@@ -92,11 +76,11 @@ fn of_files(context: &mut Context<'_>, paths: &[&String], targets: &mut Targets)
     let fleet = found.fleet.clone();
     for source in found.require_valid(context)? {
         if let Some(notify) = &source.plan.notify {
-            targets.add(&source.plan.name, notify);
+            add(targets, &source.plan.name, notify);
         }
     }
     if let Some(notify) = fleet.and_then(|(_, settings)| settings.notify) {
-        targets.add(&crate::engine::fleet::stream(), &notify);
+        add(targets, &crate::engine::fleet::stream(), &notify);
     }
     Ok(())
 }
@@ -119,32 +103,24 @@ async fn of_journal(
         // Pages about a damaged cutover go to the channels of its last good plan.
         let state = books.last_good(&name);
         if let Some(notify) = state.and_then(|state| state.plan().notify.as_ref()) {
-            targets.add(&name, notify);
+            add(targets, &name, notify);
         }
     }
     if names.is_empty()
         && let Some(notify) = &books.fleet().settings.notify
     {
-        targets.add(&crate::engine::fleet::stream(), notify);
+        add(targets, &crate::engine::fleet::stream(), notify);
     }
     Ok(())
 }
 
-/// Tests all commands and channels, one after the other.
+/// Tests all channels, one after the other.
 async fn try_all(context: &Context<'_>, targets: Targets) -> Vec<Tried> {
     let clock: Arc<dyn Clock> = Arc::new(context.clock);
     let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
     let channels: Channels = channels(Arc::new(aws.topics), Arc::clone(&clock));
     let mut tried = Vec::new();
-    for (argv, name) in targets.commands {
-        let notice = test(&name, clock.as_ref());
-        let message = report::notice::headline(&notice);
-        tried.push(Tried {
-            channel: format!("command {}", command_shown(&argv)),
-            outcome: test_command(&argv, &notice, &message).await,
-        });
-    }
-    for (id, (channel, name)) in targets.channels {
+    for (id, (channel, name)) in targets {
         let delivery = Delivery {
             channel,
             notice: test(&name, clock.as_ref()),
@@ -176,6 +152,8 @@ fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
         },
         pages: false,
         settles: Vec::new(),
+        causes: Vec::new(),
+        others: Vec::new(),
         standing: None,
         test: true,
     }

@@ -28,8 +28,8 @@ use crate::controller::{Controller, Ending, Outside, Scope, Settings};
 use crate::engine::event::Envelope;
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::journal::Open;
-use crate::notify::{Channels, Pager, Wording, Words};
-use crate::ports::{Clock, Journal, Page, Topics};
+use crate::notify::{Channels, Words};
+use crate::ports::{Clock, Journal, Topics};
 use crate::reach::aside::Aside;
 use crate::report;
 use crate::report::check::Checked;
@@ -245,18 +245,13 @@ pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) ->
         dns: Arc::new(aws.dns),
         signals: Arc::new(aws.signals),
         journal,
-        notifier: Arc::new(Pager::new(page_wording()).with_channels(channels)),
+        notifier: Arc::new(channels),
         jobs: Arc::new(RealJobs::new(Arc::new(aws.jobs))),
         hooks: Arc::new(RealHooks::new(Arc::new(variables::variable))),
         files: None,
         break_glass: None,
         narrate: Arc::new(|entry: &Envelope| report::events::event(&entry.event)),
     }
-}
-
-/// Returns the function that words pages and their ends.
-fn page_wording() -> Wording {
-    Arc::new(|page: &Page| report::notice::page(&page.entry, &page.settles))
 }
 
 /// Returns the channels, with the wording of `report` and the secrets of this process.

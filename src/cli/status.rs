@@ -287,7 +287,7 @@ fn fleet_lines(books: &Books, now: Timestamp) -> Vec<String> {
 /// Returns true if the channel of a cursor is still in use: in the plan of its cutover, or, for the fleet's stream, in the
 /// fleet's file or in any plan.
 fn is_in_use(books: &Books, cursor: &Cursor) -> bool {
-    // The fleet also notifies the channels of plans, instead of each plan doing so.
+    // The fleet's entry about a damaged cutover goes to the channels of its plan.
     let of_fleet = is_fleet(&cursor.stream);
     if of_fleet && has_channel(books.fleet().settings.notify.as_ref(), &cursor.channel) {
         return true;
@@ -302,7 +302,7 @@ fn has_channel(notify: Option<&Notify>, id: &str) -> bool {
     let Some(notify) = notify else {
         return false;
     };
-    notify.channels.iter().any(|channel| channel.id() == id)
+    notify.all().iter().any(|channel| channel.id() == id)
 }
 
 /// Returns the channels in use that fail to deliver.

@@ -11,10 +11,8 @@ use std::time::Duration;
 
 use crate::engine::event::{Envelope, Event};
 use crate::engine::fleet::{self, Fleet};
-use crate::engine::hold::HoldReason;
 use crate::engine::ledger::{Ledger, Took};
-use crate::engine::notify::{Channel, Notice, Notify, Standing, follow_ups, fresh, topics};
-use crate::engine::paged::Paged;
+use crate::engine::notify::{Channel, News, Notice, Standing, Via, recipients};
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{ControllerId, CutoverName};
 use crate::ports::{Journal, JournalError, Position};
@@ -33,28 +31,6 @@ const CONTROLLER: &str = "controller ";
 
 /// Facts that are appended together, each under its cutover.
 pub(super) type Facts = Vec<(CutoverName, Event)>;
-
-/// The changes by an entry to the holds and pages of its cutover.
-#[derive(Default)]
-struct HoldNews {
-    /// Holds that are new.
-    fresh: Vec<HoldReason>,
-    /// Holds that are back so soon that they do not page again.
-    again: Vec<HoldReason>,
-    /// Holds that paged and are over.
-    settles: Vec<Paged>,
-}
-
-impl HoldNews {
-    /// The changes by an entry to the state `before`.
-    fn of(before: Option<&State>, entry: &Envelope) -> Self {
-        Self {
-            fresh: fresh(before, entry),
-            again: before.map_or_else(Vec::new, |before| before.pages_again(entry)),
-            settles: before.map_or_else(Vec::new, |before| before.settles(entry)),
-        }
-    }
-}
 
 /// The folded journal.
 pub(super) struct Book {
@@ -91,6 +67,8 @@ pub(super) struct Book {
     news: Vec<Envelope>,
     /// Notices for channels about entries folded since the last [`Book::take_notices`]; `None` if none are kept.
     notices: Option<Vec<(Channel, Arc<Notice>)>>,
+    /// The entries that by the journal of an older version were paged to the log and the command.
+    paged_before: BTreeSet<(CutoverName, u64)>,
 }
 
 impl Book {
@@ -114,6 +92,7 @@ impl Book {
             appends: 0,
             news: Vec::new(),
             notices: None,
+            paged_before: BTreeSet::new(),
         }
     }
 
@@ -124,38 +103,43 @@ impl Book {
 
     /// The notices for channels since the last call, in the order of the journal.
     pub(super) fn take_notices(&mut self) -> Vec<(Channel, Arc<Notice>)> {
-        match &mut self.notices {
+        let mut notices = match &mut self.notices {
             Some(notices) => std::mem::take(notices),
             None => Vec::new(),
+        };
+        if !self.paged_before.is_empty() {
+            notices.retain(|(channel, notice)| !self.was_paged_before(channel, &notice.entry));
         }
+        notices
     }
 
-    /// Keeps a notice about an entry for each channel that wants it.
+    /// Returns true if an older version has told a channel of an entry: it noted so for the log and for commands.
+    fn was_paged_before(&self, channel: &Channel, entry: &Envelope) -> bool {
+        let noted = match channel.via {
+            Via::Log {} | Via::Command { .. } => true,
+            Via::SlackWebhook { .. }
+            | Via::SlackThread { .. }
+            | Via::Sns { .. }
+            | Via::Webhook { .. } => false,
+        };
+        let key = (entry.cutover.clone(), entry.seq);
+        noted && self.paged_before.contains(&key)
+    }
+
+    /// Keeps a notice about an entry for each of these channels that gets it.
     fn note_notices(
         &mut self,
-        notify: Option<Notify>,
-        news: HoldNews,
+        channels: Vec<Channel>,
+        news: News,
         entry: &Envelope,
         pages: bool,
         standing: Option<Standing>,
     ) {
-        let (Some(notices), Some(notify)) = (&mut self.notices, notify) else {
+        let Some(notices) = &mut self.notices else {
             return;
         };
-        let mut topics = topics(&news.fresh, entry, pages);
-        topics.extend(follow_ups(entry, &news.settles, &news.again));
-        let mut channels = notify.channels;
-        channels.retain(|channel| channel.wants(&topics));
-        if channels.is_empty() {
-            return;
-        }
-        let notice = Arc::new(Notice {
-            entry: entry.clone(),
-            pages,
-            settles: news.settles,
-            standing,
-            test: false,
-        });
+        let (notice, channels) = news.notice(entry, pages, standing, channels);
+        let notice = Arc::new(notice);
         for channel in channels {
             notices.push((channel, Arc::clone(&notice)));
         }
@@ -276,14 +260,16 @@ impl Book {
             let order = u64::try_from(self.first.len()).unwrap_or(u64::MAX);
             self.first.entry(entry.cutover.clone()).or_insert(order);
         }
-        let mut news = HoldNews::default();
-        if self.notices.is_some() {
-            if fleet::is_fleet(&entry.cutover) {
-                news.settles = self.fleet().settles(&entry.event);
-            } else {
-                news = HoldNews::of(self.ledger.state(&entry.cutover), entry);
-            }
+        if let (Event::PageSent { of, .. }, Some(_)) = (&entry.event, &self.notices) {
+            self.paged_before.insert((entry.cutover.clone(), *of));
         }
+        let news = if self.notices.is_none() {
+            News::default()
+        } else if fleet::is_fleet(&entry.cutover) {
+            News::of_fleet(self.fleet().settles(&entry.event))
+        } else {
+            News::of(self.ledger.state(&entry.cutover), entry)
+        };
         let in_flight = self.ledger.fleet().in_flight();
         match self.ledger.take(entry) {
             Took::Known => return,
@@ -322,7 +308,7 @@ impl Book {
         entry: &Envelope,
         before: Option<Phase>,
         in_flight: usize,
-        news: HoldNews,
+        news: News,
     ) {
         let Some(after) = self.ledger.state(&entry.cutover) else {
             return;
@@ -332,35 +318,32 @@ impl Book {
         if self.notices.is_none() {
             return;
         }
-        let pages = after.pages.contains_key(&entry.seq);
-        let (notify, standing) = (after.plan().notify.clone(), Standing::of(after));
-        self.note_notices(notify, news, entry, pages, Some(standing));
+        let pages = after.pages.contains(&entry.seq);
+        let standing = Standing::of(after);
+        let channels = recipients(after.plan().notify.as_ref());
+        self.note_notices(channels, news, entry, pages, Some(standing));
     }
 
-    /// The recipients of an entry of `@fleet`: the channels of the fleet's file, and those of the cutovers that it
-    /// stands for.
-    fn fleets_notify(&self, entry: &Envelope) -> Option<Notify> {
-        let mut notify = self.fleet().settings.notify.clone();
-        for name in self.fleet().held_by(entry.seq) {
-            let state = self.journaled(name);
-            let Some(own) = state.and_then(|state| state.plan().notify.as_ref()) else {
-                continue;
-            };
-            for channel in &own.channels {
-                let channels = &mut notify.get_or_insert_default().channels;
-                if !channels.contains(channel) {
-                    channels.push(channel.clone());
+    /// The channels that may be told of an entry of `@fleet`: those of the fleet's file, and, if it tells of a damaged
+    /// cutover, those of that cutover.
+    fn fleets_channels(&self, entry: &Envelope) -> Vec<Channel> {
+        let mut channels = recipients(self.fleet().settings.notify.as_ref());
+        let damaged = self.fleet().damage_told(entry.seq);
+        let damaged = damaged.and_then(|name| self.journaled(name));
+        if let Some(notify) = damaged.and_then(|state| state.plan().notify.as_ref()) {
+            for channel in notify.all() {
+                if !channels.contains(&channel) {
+                    channels.push(channel);
                 }
             }
         }
-        notify
+        channels
     }
 
     /// Notes an entry of `@fleet`. An entry that cannot be applied holds steps, and never a revert.
-    fn note_fleets(&mut self, entry: &Envelope, news: HoldNews) {
-        let pages = self.fleet().pages.contains_key(&entry.seq);
-        let notify = self.fleets_notify(entry);
-        self.note_notices(notify, news, entry, pages, None);
+    fn note_fleets(&mut self, entry: &Envelope, news: News) {
+        let channels = self.fleets_channels(entry);
+        self.note_notices(channels, news, entry, entry.event.pages(), None);
         if entry.actor != self.actor {
             self.fleet_news = true;
             self.fleet_by_others = entry.seq;

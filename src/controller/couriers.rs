@@ -5,22 +5,27 @@
 //! delivers, so that two controllers do not both deliver everything. A claim that is not renewed runs out, so that a
 //! process that died does not block the others. A message that was delivered but not noted before the process died is
 //! delivered again, under the same key.
+//!
+//! If many cutovers page for one cause, a channel gets one message for all of them: the first one goes out at once and
+//! names all that wait then, and those that follow within [`TOGETHER_WITHIN`] are the next message.
 
 mod round_trip;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::outside::Outside;
-use crate::engine::notify::{Channel, Notice};
+use crate::engine::hold::HoldReason;
+use crate::engine::notify::{Channel, Notice, Via};
 use crate::engine::units::{ControllerId, CutoverName};
 
 pub(super) use round_trip::CLAIM_FOR;
-use round_trip::{DeliveryRun, QueueKey, Report, ToldEntries};
+use round_trip::{DeliveryRun, Load, QueueKey, Report, ToldEntries};
 
 /// The most messages that are sent to one channel at once, over all streams: a fleet that reverts must not look like an
 /// attack.
@@ -29,6 +34,22 @@ const AT_ONCE_MAX: usize = 4;
 /// The most messages of a stream that are delivered in one run, before other streams of the same channel have their
 /// turn.
 const IN_ONE_RUN_MAX: usize = 20;
+
+/// The longest pause before a journal that did not answer is asked again.
+const JOURNAL_AGAIN_WITHIN: Duration = Duration::from_mins(1);
+
+/// How long pages for one cause are collected for a channel after the last message about this cause.
+const TOGETHER_WITHIN: Duration = Duration::from_secs(10);
+
+/// The most streams in one run, and so the most entries that one message tells of: their keys fit into every service's
+/// limit.
+const TOGETHER_MAX: usize = 500;
+
+/// A channel, and the causes of a page that other cutovers may have too.
+type SharedCause = (String, Vec<HoldReason>);
+
+/// The end of a run: the cause of its message if other cutovers may have it too, and how far each stream came.
+type RunEnd = (Option<SharedCause>, Vec<(QueueKey, Report)>);
 
 /// The messages of one stream to one channel.
 struct ChannelQueue {
@@ -40,30 +61,16 @@ struct ChannelQueue {
     again: Option<Instant>,
     /// The entries that this process knows to be delivered or skipped, whatever the journal says.
     told: ToldEntries,
-    /// The entries that the service never took.
-    skipped: BTreeSet<u64>,
     /// This process has tried it.
     tried: bool,
     /// This controller looks after the stream.
     mine: bool,
     /// It waits for another process that delivers, or that died during a delivery.
     claimed: bool,
-}
-
-impl ChannelQueue {
-    fn new(channel: Channel) -> Self {
-        Self {
-            channel,
-            waiting: VecDeque::new(),
-            busy: false,
-            again: None,
-            told: ToldEntries::default(),
-            skipped: BTreeSet::new(),
-            tried: false,
-            mine: false,
-            claimed: false,
-        }
-    }
+    /// A message was not delivered: urgent ones go before it.
+    fails: bool,
+    /// How often in a row the journal did not answer.
+    journal_failures: u32,
 }
 
 /// The queues of all channels.
@@ -73,10 +80,12 @@ pub(super) struct ChannelQueues {
     queues: BTreeMap<QueueKey, ChannelQueue>,
     /// The free places for messages to each channel.
     limits: BTreeMap<String, Arc<Semaphore>>,
-    /// The pages that a channel wants and that are not journaled as delivered.
-    pages: BTreeSet<(CutoverName, u64)>,
+    /// The time of the last message about each cause.
+    told_at: BTreeMap<SharedCause, Instant>,
+    /// Nothing is collected any longer: this controller ends.
+    hurries: bool,
     /// Delivery runs under way. They end with the controller.
-    runs: JoinSet<(QueueKey, Report)>,
+    runs: JoinSet<RunEnd>,
 }
 
 impl ChannelQueues {
@@ -86,14 +95,10 @@ impl ChannelQueues {
             me,
             queues: BTreeMap::new(),
             limits: BTreeMap::new(),
-            pages: BTreeSet::new(),
+            told_at: BTreeMap::new(),
+            hurries: false,
             runs: JoinSet::new(),
         }
-    }
-
-    /// Notes that a channel wants a page.
-    pub(super) fn expect(&mut self, stream: &CutoverName, seq: u64) {
-        self.pages.insert((stream.clone(), seq));
     }
 
     /// Queues notices.
@@ -103,12 +108,13 @@ impl ChannelQueues {
             let queue = self.queues.entry(key);
             let queue = queue.or_insert_with(|| ChannelQueue::new(channel.clone()));
             queue.channel = channel;
-            if notice.is_urgent() {
-                // An urgent notice does not wait for one that failed before it.
-                queue.again = None;
-            }
-            queue.waiting.push_back(notice);
+            queue.take(notice);
         }
+    }
+
+    /// Sends everything at once from now on, because this controller ends.
+    pub(super) fn hurry(&mut self) {
+        self.hurries = true;
     }
 
     /// The streams with notices that wait.
@@ -133,41 +139,102 @@ impl ChannelQueues {
             }
         }
         let now = Instant::now();
-        let mut due: Vec<QueueKey> = Vec::new();
-        for (key, queue) in &self.queues {
-            if queue.is_due(now) {
-                due.push(key.clone());
+        self.told_at.retain(|_, at| *at + TOGETHER_WITHIN > now);
+        let mut log = Vec::new();
+        let mut together: BTreeMap<SharedCause, Vec<QueueKey>> = BTreeMap::new();
+        for key in self.due(now) {
+            let Some(queue) = self.queues.get(&key) else {
+                continue;
+            };
+            if let Some(causes) = queue.shared_causes() {
+                let shared = (key.1.clone(), causes.to_vec());
+                together.entry(shared).or_default().push(key);
+            } else if queue.channel.via == (Via::Log {}) {
+                // A line of the log is no message, so many need only one note in the journal.
+                log.push(key);
+            } else {
+                self.start(&[key], None);
             }
         }
-        for key in due {
-            self.start(key);
+        for keys in log.chunks(TOGETHER_MAX) {
+            self.start(keys, None);
+        }
+        for (shared, mut keys) in together {
+            // Those that wait for their next try join a message that is sent in any case.
+            keys.extend(self.waiting_for(&shared, &keys));
+            keys.sort();
+            for keys in keys.chunks(TOGETHER_MAX) {
+                self.start(keys, Some(&shared));
+            }
+            self.told_at.insert(shared, now);
         }
     }
 
-    fn start(&mut self, key: QueueKey) {
-        let Some(queue) = self.queues.get_mut(&key) else {
+    /// The queues that have something to send now.
+    fn due(&self, now: Instant) -> Vec<QueueKey> {
+        let mut due = Vec::new();
+        for (key, queue) in &self.queues {
+            let at = self.due_at(&key.1, queue);
+            if queue.is_ready() && at.is_none_or(|at| at <= now) {
+                due.push(key.clone());
+            }
+        }
+        due
+    }
+
+    /// The time at which a queue has something to send; `None` for now.
+    fn due_at(&self, channel: &str, queue: &ChannelQueue) -> Option<Instant> {
+        let Some(causes) = queue.shared_causes() else {
+            return queue.again;
+        };
+        if self.hurries {
+            return queue.again;
+        }
+        let told_at = self.told_at.get(&(channel.to_owned(), causes.to_vec()));
+        queue.again.max(told_at.map(|at| *at + TOGETHER_WITHIN))
+    }
+
+    /// The queues beside `keys`, which are sorted, whose next notice pages for this cause.
+    fn waiting_for(&self, (channel, causes): &SharedCause, keys: &[QueueKey]) -> Vec<QueueKey> {
+        let mut waiting = Vec::new();
+        for (key, queue) in &self.queues {
+            let same = key.1 == *channel && queue.shared_causes() == Some(causes.as_slice());
+            if same && queue.is_ready() && keys.binary_search(key).is_err() {
+                waiting.push(key.clone());
+            }
+        }
+        waiting
+    }
+
+    /// Starts a run over the queues of one channel. With a cause, their next notices are one message.
+    fn start(&mut self, keys: &[QueueKey], shared: Option<&SharedCause>) {
+        let mut loads = Vec::new();
+        let mut channel = None;
+        for key in keys {
+            let Some(queue) = self.queues.get_mut(key) else {
+                continue;
+            };
+            loads.push(queue.load(key));
+            queue.busy = true;
+            queue.tried = true;
+            channel.get_or_insert_with(|| queue.channel.clone());
+        }
+        let Some(channel) = channel else {
             return;
         };
-        let limit = self.limits.entry(key.1.clone());
+        let limit = self.limits.entry(channel.id());
         let limit = Arc::clone(limit.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_MAX))));
-        queue.busy = true;
-        let (notices, left_behind) = queue.load();
         let run = DeliveryRun {
             outside: self.outside.clone(),
             me: self.me.to_string(),
-            key: key.clone(),
-            channel: queue.channel.clone(),
-            notices,
-            left_behind,
-            told: queue.told.clone(),
-            // A new process may have been started because the cause of earlier failures was fixed.
-            patient: queue.tried,
+            channel,
+            together: shared.is_some(),
         };
-        queue.tried = true;
+        let shared = shared.cloned();
         self.runs.spawn(async move {
             // The semaphore is never closed.
             let _permit = limit.acquire_owned().await;
-            (key, run.go().await)
+            (shared, run.go(loads).await)
         });
     }
 
@@ -177,58 +244,26 @@ impl ChannelQueues {
         !queues.any(|queue| queue.busy || queue.waits_for_another())
     }
 
-    /// The channels to which this controller still owes a page, or the end of one.
+    /// The channels to which this controller still owes a page, or the end of one. The log is none of them: it needs
+    /// nobody's help.
     pub(super) fn owed(&self) -> BTreeSet<&str> {
         let mut owed = BTreeSet::new();
-        for ((_, channel), queue) in &self.queues {
-            if queue.mine && queue.waiting.iter().any(|notice| notice.is_urgent()) {
-                owed.insert(channel.as_str());
+        for ((_, id), queue) in &self.queues {
+            let logs = queue.channel.via == Via::Log {};
+            if queue.mine && !logs && queue.waiting.iter().any(|notice| notice.is_urgent()) {
+                owed.insert(id.as_str());
             }
         }
         owed
-    }
-
-    /// Returns true if a channel wants a page that was queued.
-    pub(super) fn wants(&self, page: &(CutoverName, u64)) -> bool {
-        self.pages.contains(page)
-    }
-
-    /// Forgets a page that the journal knows to be delivered.
-    pub(super) fn forget(&mut self, page: &(CutoverName, u64)) {
-        self.pages.remove(page);
-    }
-
-    /// The channels that never took an entry.
-    pub(super) fn skipped(&self, (stream, seq): &(CutoverName, u64)) -> Vec<String> {
-        let mut skipped = Vec::new();
-        for ((other, channel), queue) in &self.queues {
-            if other == stream && queue.skipped.contains(seq) {
-                skipped.push(channel.clone());
-            }
-        }
-        skipped
-    }
-
-    /// Returns true if a page has been delivered to every channel that is to get it.
-    pub(super) fn has_told(&self, stream: &CutoverName, of: u64) -> bool {
-        for ((other, _), queue) in self.queues.range((stream.clone(), String::new())..) {
-            if other != stream {
-                break;
-            }
-            if queue.waiting.iter().any(|notice| notice.entry.seq == of) {
-                return false;
-            }
-        }
-        true
     }
 
     /// Takes the report of a run, or waits for the next try. Returns when a run has ended or a try is due;
     /// [`ChannelQueues::send`] then goes on.
     pub(super) async fn next(&mut self) {
         let mut again: Option<Instant> = None;
-        for queue in self.queues.values() {
+        for (key, queue) in &self.queues {
             if queue.is_ready() {
-                again = again.into_iter().chain(queue.again).min();
+                again = again.into_iter().chain(self.due_at(&key.1, queue)).min();
             }
         }
         let due = async {
@@ -240,52 +275,129 @@ impl ChannelQueues {
         tokio::select! {
             biased;
             // A run does not panic, and only the end of the controller cuts one short.
-            Some(Ok((key, report))) = self.runs.join_next() => self.note(&key, report),
+            Some(Ok((shared, reports))) = self.runs.join_next() => {
+                if let Some(shared) = shared
+                    && reports.iter().any(|(_, report)| report.fails)
+                {
+                    // Nobody was told, so that nothing is to be collected.
+                    self.told_at.remove(&shared);
+                }
+                for (key, report) in reports {
+                    if let Some(queue) = self.queues.get_mut(&key) {
+                        queue.note(&report);
+                    }
+                }
+            }
             () = due => {}
         }
-    }
-
-    fn note(&mut self, key: &QueueKey, report: Report) {
-        let Some(queue) = self.queues.get_mut(key) else {
-            return;
-        };
-        queue.busy = false;
-        queue.claimed = report.claimed;
-        queue.told.absorb(&report.told);
-        queue.skipped.extend(report.skipped);
-        let told = &queue.told;
-        queue.waiting.retain(|notice| !told.has(notice.entry.seq));
-        queue.again = report.again_after.map(|wait| Instant::now() + wait);
     }
 }
 
 impl ChannelQueue {
-    /// The notices for a run, in order: the first of the queue, and the urgent ones of the rest. With them the first
-    /// entry that is left behind.
-    fn load(&self) -> (Vec<Arc<Notice>>, Option<u64>) {
-        let mut load = Vec::new();
-        let mut left_behind = None;
-        let mut urgent = 0;
-        for (index, notice) in self.waiting.iter().enumerate() {
-            if index < IN_ONE_RUN_MAX {
-                load.push(Arc::clone(notice));
-            } else if notice.is_urgent() && urgent < IN_ONE_RUN_MAX {
-                urgent += 1;
-                load.push(Arc::clone(notice));
-            } else if left_behind.is_none() {
-                left_behind = Some(notice.entry.seq);
+    fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            waiting: VecDeque::new(),
+            busy: false,
+            again: None,
+            told: ToldEntries::default(),
+            tried: false,
+            mine: false,
+            claimed: false,
+            fails: false,
+            journal_failures: 0,
+        }
+    }
+
+    /// Queues a notice.
+    fn take(&mut self, notice: Arc<Notice>) {
+        if notice.is_urgent() {
+            // An urgent notice does not wait for one that failed before it.
+            self.again = None;
+        }
+        // The journal now has an entry that was told before, or another one in its place.
+        let seq = notice.entry.seq;
+        let known = self.waiting.iter_mut().find(|known| known.entry.seq == seq);
+        match known {
+            Some(known) => *known = notice,
+            None => self.waiting.push_back(notice),
+        }
+    }
+
+    /// Takes the report of a run.
+    fn note(&mut self, report: &Report) {
+        self.busy = false;
+        self.claimed = report.claimed;
+        self.fails = report.fails;
+        self.told.absorb(&report.told);
+        let told = &self.told;
+        self.waiting.retain(|notice| !told.has(notice.entry.seq));
+        let mut wait = report.again_after;
+        if report.journal_down {
+            let asks_again_after = round_trip::backoff(self.journal_failures, None);
+            wait = wait.max(Some(asks_again_after.min(JOURNAL_AGAIN_WITHIN)));
+            self.journal_failures = self.journal_failures.saturating_add(1);
+        } else {
+            self.journal_failures = 0;
+        }
+        self.again = wait.map(|wait| Instant::now() + wait);
+    }
+
+    /// The next notice: the first; while that fails, the first urgent one.
+    fn next_up(&self) -> Option<&Arc<Notice>> {
+        let mut waiting = self.waiting.iter();
+        if self.fails
+            && let Some(urgent) = waiting.find(|notice| notice.is_urgent())
+        {
+            return Some(urgent);
+        }
+        self.waiting.front()
+    }
+
+    /// The causes of the next notice, if it pages for what other cutovers may have too.
+    fn shared_causes(&self) -> Option<&[HoldReason]> {
+        let causes = self.next_up()?.causes.as_slice();
+        (!causes.is_empty()).then_some(causes)
+    }
+
+    /// The notices for a run, in order: the first of the queue, and the urgent ones of the rest. A notice that can be
+    /// told together with others is a run of its own, and none overtakes it.
+    fn load(&self, key: &QueueKey) -> Load {
+        let mut load = Load {
+            key: key.clone(),
+            notices: Vec::new(),
+            left_behind: None,
+            told: self.told.clone(),
+            // A new process may have been started because the cause of earlier failures was fixed.
+            patient: self.tried,
+        };
+        let alone = match self.next_up() {
+            Some(next) if !next.causes.is_empty() => Some(next.entry.seq),
+            Some(_) | None => None,
+        };
+        let (mut taken, mut urgent, mut ended) = (0, 0, false);
+        for notice in &self.waiting {
+            ended |= alone.is_none() && !notice.causes.is_empty();
+            let takes = match alone {
+                Some(seq) => notice.entry.seq == seq,
+                None if ended => false,
+                None if taken < IN_ONE_RUN_MAX => true,
+                None => notice.is_urgent() && urgent < IN_ONE_RUN_MAX,
+            };
+            if takes {
+                urgent += usize::from(taken >= IN_ONE_RUN_MAX);
+                taken += 1;
+                load.notices.push(Arc::clone(notice));
+            } else if load.left_behind.is_none() {
+                load.left_behind = Some(notice.entry.seq);
             }
         }
-        (load, left_behind)
+        load
     }
 
     /// Returns true if this controller has notices to deliver here and no run is under way.
     fn is_ready(&self) -> bool {
         self.mine && !self.busy && !self.waiting.is_empty()
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        self.is_ready() && self.again.is_none_or(|at| at <= now)
     }
 
     /// Returns true if a notice waits for another process that delivers, or that died during a delivery.

@@ -14,7 +14,6 @@ mod jobs_and_hooks;
 mod looks;
 mod observe;
 mod outside;
-mod pager;
 mod perform;
 mod queues;
 mod reading;
@@ -42,7 +41,6 @@ use book::{Book, Facts};
 use couriers::ChannelQueues;
 use errands::Errands;
 use observe::{Eyes, Memory};
-use pager::PageDeliveries;
 use perform::Performer;
 use series::SeriesMemory;
 use surveys::Warnings;
@@ -60,7 +58,6 @@ pub struct Controller {
     series: SeriesMemory,
     warnings: Warnings,
     performer: Performer,
-    pager: PageDeliveries,
     channels: ChannelQueues,
     errands: Errands,
     /// The cutovers whose jobs were looked at since the last round.
@@ -71,8 +68,6 @@ pub struct Controller {
     outcomes: Facts,
     /// Facts that the journal has not taken yet, each lot with the id of its append.
     unrecorded: Vec<(Facts, String)>,
-    /// Pages that were delivered and are not journaled as such yet.
-    delivered: Vec<pager::Delivered>,
     /// The plan files as last read.
     watched: WatchedPlans,
     /// The limits that the fleet's file held when this process last journaled them.
@@ -135,7 +130,7 @@ impl Controller {
         };
         let performer = Performer::new(Arc::clone(&outside.dns), Arc::clone(&outside.journal));
         let mut book = Book::new(Arc::clone(&outside.journal), &settings.me);
-        if outside.notifier.has_channels() && !settings.calls_nothing {
+        if outside.notifier.tells() && !settings.calls_nothing {
             book.keep_notices();
         }
         let mut errands = Errands::new(
@@ -156,12 +151,10 @@ impl Controller {
             performer,
             series: SeriesMemory::default(),
             warnings: Warnings::default(),
-            pager: PageDeliveries::new(Arc::clone(&outside.notifier)),
             channels: ChannelQueues::new(outside.clone(), settings.me.clone()),
             notes: BTreeMap::new(),
             outcomes: Facts::new(),
             unrecorded: Vec::new(),
-            delivered: Vec::new(),
             watched: WatchedPlans::default(),
             offered: None,
             break_glass_error: None,

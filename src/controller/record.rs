@@ -1,4 +1,4 @@
-//! Journals the results of writes and pages: facts that hold whatever else was written meanwhile, many in an append.
+//! Journals the results of writes: facts that hold whatever else was written meanwhile, many in an append.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 const RACES_MAX: usize = 5;
 
 impl Controller {
-    /// Journals the results of writes and pages. Returns the cutovers whose writes were answered.
+    /// Journals the results of writes. Returns the cutovers whose writes were answered.
     pub(super) async fn record(&mut self) -> Result<BTreeSet<CutoverName>, ControllerError> {
         while let Some(outcome) = self.performer.try_next() {
             self.note_outcome(outcome);
@@ -31,7 +31,6 @@ impl Controller {
                 self.unrecorded.push((left, append_id));
             }
         }
-        self.record_pages().await?;
         Ok(answered)
     }
 
@@ -47,36 +46,6 @@ impl Controller {
             let append_id = self.book.next_append_id();
             self.unrecorded.push((facts.to_vec(), append_id));
         }
-    }
-
-    async fn record_pages(&mut self) -> Result<(), ControllerError> {
-        let mut due = Vec::new();
-        for (name, of) in std::mem::take(&mut self.delivered) {
-            if self.book.is_unjournaled(&name) || !self.is_unrecorded(&name, of) {
-                continue;
-            }
-            if self.is_told(&name, of) {
-                due.push((name, of));
-            } else {
-                self.delivered.push((name, of));
-            }
-        }
-        for pages in due.chunks(APPEND_EVENTS_MAX) {
-            let mut facts = Facts::new();
-            for page in pages {
-                facts.push((page.0.clone(), self.page_sent(page)));
-            }
-            let append_id = self.book.next_append_id();
-            let left = self.write_down(facts, &append_id).await?;
-            for page in pages {
-                if left.is_empty() {
-                    self.channels.forget(page);
-                } else {
-                    self.delivered.push(page.clone());
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Appends facts together. Returns those that the journal cannot take now.

@@ -76,7 +76,6 @@ impl Controller {
         self.tell_fleet_news().await?;
         self.keep_break_glass();
         self.look_at_jobs(&seen);
-        self.send_pages();
         self.send_notices();
         if *due == Due::All || self.may_beat() {
             self.beat().await;

@@ -187,18 +187,13 @@ impl Controller {
                     self.note_done(done);
                     return Due::Only(BTreeSet::new());
                 }
-                () = self.pager.next() => {
-                    self.note_delivered();
-                    return Due::Only(BTreeSet::new());
-                }
                 () = appended(&self.book, down) => return Due::Only(BTreeSet::new()),
                 () = look_again => return Due::All,
                 () = wake => return Due::Only(self.woken()),
                 () = told_enough => return Due::Only(BTreeSet::new()),
                 () = self.channels.next() => {
                     self.pass_notices_on();
-                    let is_done = tells_until.is_some() && self.owed().is_empty();
-                    if is_done || self.has_told_pages() {
+                    if tells_until.is_some() && self.owed().is_empty() {
                         return Due::Only(BTreeSet::new());
                     }
                 }
@@ -237,18 +232,13 @@ impl Controller {
     /// Waits for writes, calls and deliveries under way, and journals their results.
     async fn finish(&mut self, within: Duration) -> Result<(), ControllerError> {
         let deadline = Instant::now() + within;
-        self.send_pages();
+        self.channels.hurry();
         self.send_notices();
-        while !(self.performer.is_idle()
-            && self.pager.is_idle()
-            && self.errands.is_idle()
-            && self.channels.is_idle())
-        {
+        while !(self.performer.is_idle() && self.errands.is_idle() && self.channels.is_idle()) {
             tokio::select! {
                 biased;
                 outcome = self.performer.next() => self.note_outcome(outcome),
                 done = self.errands.next() => self.note_done(done),
-                () = self.pager.next() => self.note_delivered(),
                 () = self.channels.next() => self.send_notices(),
                 () = tokio::time::sleep_until(deadline) => break,
             }

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
+use rusqlite::Transaction;
 use rusqlite::TransactionBehavior;
 use rusqlite::params;
 
@@ -42,10 +43,22 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Cursor>, WorkFailure> {
     Ok(cursors)
 }
 
-/// Stores a cursor if the stored one has the revision before it.
-pub(super) fn put(connection: &mut Connection, cursor: &Cursor) -> Result<bool, WorkFailure> {
-    let json = serde_json::to_string(cursor).map_err(|error| not_json(&error))?;
+/// Stores each cursor of which the stored one has the revision before it. Returns for each if it was stored.
+pub(super) fn put(
+    connection: &mut Connection,
+    cursors: &[Cursor],
+) -> Result<Vec<bool>, WorkFailure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut stored = Vec::new();
+    for cursor in cursors {
+        stored.push(put_one(&transaction, cursor)?);
+    }
+    transaction.commit()?;
+    Ok(stored)
+}
+
+fn put_one(transaction: &Transaction<'_>, cursor: &Cursor) -> Result<bool, WorkFailure> {
+    let json = serde_json::to_string(cursor).map_err(|error| not_json(&error))?;
     let stored: Option<i64> = transaction
         .prepare_cached("SELECT revision FROM cursors WHERE stream = ?1 AND channel = ?2")?
         .query_row([cursor.stream.as_str(), &cursor.channel], |row| row.get(0))
@@ -54,12 +67,16 @@ pub(super) fn put(connection: &mut Connection, cursor: &Cursor) -> Result<bool, 
     if stored.unwrap_or(0) + 1 != revision {
         return Ok(false);
     }
-    transaction.execute(
+    let mut insert = transaction.prepare_cached(
         "INSERT INTO cursors (stream, channel, revision, cursor) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (stream, channel) DO UPDATE SET revision = ?3, cursor = ?4",
-        params![cursor.stream.as_str(), cursor.channel, revision, json],
     )?;
-    transaction.commit()?;
+    insert.execute(params![
+        cursor.stream.as_str(),
+        cursor.channel,
+        revision,
+        json
+    ])?;
     Ok(true)
 }
 

@@ -167,16 +167,20 @@ impl Journal for MemoryJournal {
         Ok(self.contents().cursors.get(&key).cloned())
     }
 
-    async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
+    async fn put_cursors(&self, cursors: &[Cursor]) -> Result<Vec<bool>, JournalError> {
         let mut contents = self.contents();
-        let key = (cursor.stream.clone(), cursor.channel.clone());
-        let stored = contents.cursors.get(&key);
-        let revision = stored.map_or(0, |stored| stored.revision);
-        if revision + 1 != cursor.revision {
-            return Ok(false);
+        let mut put = Vec::new();
+        for cursor in cursors {
+            let key = (cursor.stream.clone(), cursor.channel.clone());
+            let stored = contents.cursors.get(&key);
+            let revision = stored.map_or(0, |stored| stored.revision);
+            let follows = revision + 1 == cursor.revision;
+            if follows {
+                contents.cursors.insert(key, cursor.clone());
+            }
+            put.push(follows);
         }
-        contents.cursors.insert(key, cursor.clone());
-        Ok(true)
+        Ok(put)
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {

@@ -227,10 +227,10 @@ impl Journal for SqliteJournal {
         cursor.await
     }
 
-    async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
-        let cursor = cursor.clone();
-        let put = self.with("a cursor", WRITE_LIMIT, move |connection| {
-            cursors::put(connection, &cursor)
+    async fn put_cursors(&self, cursors: &[Cursor]) -> Result<Vec<bool>, JournalError> {
+        let cursors = cursors.to_vec();
+        let put = self.with("cursors", WRITE_LIMIT, move |connection| {
+            cursors::put(connection, &cursors)
         });
         put.await
     }

@@ -10,10 +10,12 @@ use tokio::time::Instant;
 
 use super::shorten;
 use crate::engine::foreign_text::one_line;
+use crate::engine::notify;
 use crate::engine::notify::Address;
 use crate::engine::notify::Notice;
 use crate::engine::notify::SecretRef;
 use crate::engine::paged::Paged;
+use crate::engine::units::CutoverName;
 use crate::ports::Clock;
 use crate::ports::Topics;
 use crate::ports::Undelivered;
@@ -120,6 +122,10 @@ impl Channels {
     /// The event in one line, with the cutover's name, for a service that shows it to people as it is (semantics M6).
     pub(super) fn text(&self, notice: &Notice) -> String {
         let line = (self.words.line)(notice);
+        if !notice.others.is_empty() {
+            // The line names the cutovers.
+            return one_line(&line);
+        }
         one_line(&format!("{}: {line}", notice.entry.cutover))
     }
 
@@ -160,6 +166,9 @@ impl Channels {
             let resolves: Vec<&str> = notice.settles.iter().map(Paged::kind).collect();
             event["data"]["resolves"] = json!(resolves);
         }
+        if !notice.others.is_empty() {
+            event["data"]["also"] = json!(keys(&notice.others));
+        }
         shorten::event(event)
     }
 }
@@ -197,6 +206,15 @@ pub(super) fn address(address: &Address, environment: &Environment) -> Result<Se
 /// `page` or `info`.
 pub(super) fn level(notice: &Notice) -> &'static str {
     if notice.pages { "page" } else { "info" }
+}
+
+/// The keys of the entries of other cutovers that a message tells of too.
+pub(super) fn keys(others: &[(CutoverName, u64)]) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (name, seq) in others {
+        keys.push(notify::key(name, *seq));
+    }
+    keys
 }
 
 /// The event without the plan that it may carry: a plan has up to 1 MiB, more than services accept.

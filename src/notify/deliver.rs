@@ -1,22 +1,28 @@
-//! Notifies a channel through its service.
+//! Notifies a channel: in the log, by a command, or through its service.
 
+use async_trait::async_trait;
 use serde_json::Value;
 
 use super::channels::Channels;
+use super::command;
+use super::log;
 use super::slack;
 use super::sns;
 use super::webhook;
 use crate::engine::notify::Via;
 use crate::ports::Delivery;
+use crate::ports::Notifier;
 use crate::ports::Undelivered;
 
-impl Channels {
-    /// Notifies a channel. Returns the memo for the next delivery, if the channel needs one.
-    ///
-    /// # Errors
-    /// The service refused, or there is no answer. The message contains no secret.
-    pub async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
+#[async_trait]
+impl Notifier for Channels {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
         match &delivery.channel.via {
+            Via::Log {} => {
+                log::deliver(self, &delivery.notice);
+                Ok(None)
+            }
+            Via::Command { argv } => command::deliver(self, &delivery.notice, argv).await,
             Via::SlackWebhook { webhook } => slack::post(self, delivery, webhook).await,
             Via::SlackThread {
                 token,

@@ -3,7 +3,7 @@
 mod channels;
 mod command;
 mod deliver;
-mod pager;
+mod log;
 mod shorten;
 mod slack;
 mod sns;
@@ -12,6 +12,3 @@ mod webhook;
 pub use channels::Channels;
 pub use channels::Words;
 pub use channels::resolve;
-pub use pager::Pager;
-pub use pager::Wording;
-pub use pager::test_command;

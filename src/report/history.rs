@@ -1,11 +1,16 @@
 //! The history of one cutover: the entries of its stream, as JSON and as a timeline.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{events, text};
 use crate::engine::event::{Envelope, Event};
+use crate::engine::fleet::is_fleet;
+use crate::engine::fold;
 use crate::engine::foreign_text::one_line;
+use crate::engine::notify::{News, Notify};
 
 /// All entries as JSON: an array of `{seq, at, actor, attempt, event: {type, …}}`, by (attempt, seq) (semantics J).
 pub fn to_json(entries: &[Envelope]) -> Value {
@@ -25,6 +30,7 @@ pub fn to_json(entries: &[Envelope]) -> Value {
 
 /// All entries as a timeline: a heading for each attempt, and a line for each long gap.
 pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
+    let logged_only = logged_only(entries);
     let entries = sorted(entries);
     let mut actor_cells = 0;
     for entry in &entries {
@@ -57,12 +63,55 @@ pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
             cut(&one_line(&entry.actor))
         );
         let indent = head.chars().count();
-        let line = text::wrap(&events::event(&entry.event), indent, width);
+        let mut line = events::event(&entry.event);
+        if logged_only.contains(&entry.seq) {
+            line.push_str(LOGGED_ONLY);
+        }
+        let line = text::wrap(&line, indent, width);
         shown.push_str(&head);
         shown.push_str(&coloured(&entry.event, line.trim_start()));
         shown.push('\n');
     }
     shown
+}
+
+/// What is said of a page that goes only to the log.
+const LOGGED_ONLY: &str = " (page logged only: no `notify` gets it)";
+
+/// The entries of a stream whose pages go only to the log (semantics L10). In a damaged stream, as far as it can be
+/// followed.
+fn logged_only(entries: &[Envelope]) -> BTreeSet<u64> {
+    let mut only = BTreeSet::new();
+    let mut state = None;
+    let mut fleets = None;
+    for entry in entries {
+        let news = News::of(state.as_ref(), entry);
+        let (pages, notify) = if is_fleet(&entry.cutover) {
+            if let Event::FleetSettingsAccepted { settings, .. } = &entry.event {
+                fleets.clone_from(&settings.notify);
+            }
+            // The people of a damaged cutover are told of it too, whatever the fleet's file says.
+            let damage = matches!(entry.event, Event::CutoverDamaged { .. });
+            (entry.event.pages() && !damage, fleets.as_ref())
+        } else {
+            if fold::apply(&mut state, entry).is_err() {
+                break;
+            }
+            let Some(after) = &state else {
+                break;
+            };
+            (
+                after.pages.contains(&entry.seq),
+                after.plan().notify.as_ref(),
+            )
+        };
+        let channels = notify.map(Notify::all).unwrap_or_default();
+        let (_, told) = news.notice(entry, pages, None, channels);
+        if pages && told.is_empty() {
+            only.insert(entry.seq);
+        }
+    }
+    only
 }
 
 /// A gap of this length or more is shown in the timeline.

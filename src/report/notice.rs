@@ -7,22 +7,17 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::events;
+use super::fleet;
 use super::holds;
 use super::text;
-use crate::engine::event::{Envelope, Event};
+use crate::engine::event::Event;
+use crate::engine::hold::HoldReason;
 use crate::engine::lists;
+use crate::engine::lists::NAMED_MAX;
 use crate::engine::notify::Notice;
 use crate::engine::paged::Paged;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
-
-/// The line of a page, or of the end of one, without the cutover's name.
-pub fn page(entry: &Envelope, settles: &[Paged]) -> String {
-    if matches!(entry.event, Event::StepHeld { .. }) && !settles.is_empty() {
-        return over(settles);
-    }
-    events::event(&entry.event)
-}
 
 /// The holds that paged somebody and are over.
 fn over(settles: &[Paged]) -> String {
@@ -48,6 +43,9 @@ pub fn line(notice: &Notice) -> String {
     if !notice.settles.is_empty() && !notice.pages {
         return over(&notice.settles);
     }
+    if let Some(words) = together(notice, because) {
+        return words;
+    }
     let mut lines = Vec::new();
     for reason in because {
         if !notice.pages || reason.pages() {
@@ -58,6 +56,24 @@ pub fn line(notice: &Notice) -> String {
         return events::event(&entry.event);
     }
     lists::some(&lines, " · ")
+}
+
+/// The line of a page for several cutovers: how many, which, and the hold of the first. None if it is for one.
+fn together(notice: &Notice, because: &[HoldReason]) -> Option<String> {
+    if notice.others.is_empty() {
+        return None;
+    }
+    let mut reasons = because.iter();
+    let reason = reasons.find(|reason| {
+        let cause = reason.common();
+        cause.is_some_and(|cause| notice.causes.contains(&cause))
+    })?;
+    let mut named = vec![notice.entry.cutover.clone()];
+    for (name, _) in notice.others.iter().take(NAMED_MAX - 1) {
+        named.push(name.clone());
+    }
+    let services = notice.others.len() + 1;
+    Some(fleet::held(reason, services, &named, Some(notice.entry.at)))
 }
 
 /// The state of the cutover in one line, with its name.

@@ -1,15 +1,12 @@
 //! Many that wait for a person by one cause: whoever is woken is woken once, and told how many and which.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cutover::engine::event::Event;
 use cutover::engine::notify::{Channel, Notify, PAGE, Via};
 use cutover::engine::observation::FileReading;
 use cutover::engine::plan::PlanSource;
 use cutover::engine::state::Phase;
-use cutover::engine::units::CutoverName;
-use cutover::report;
 
 use super::world::{PlanOf, World, locked, plan, source};
 
@@ -42,23 +39,39 @@ fn command(word: &str) -> Notify {
     }
 }
 
-/// How often each command was run for each page; ends of pages aside.
-fn pages(world: &World) -> BTreeMap<(String, String), usize> {
-    let mut counted = BTreeMap::new();
+/// The messages that the log (an empty word) and each command got, each with the number of its cutovers; ends of pages
+/// aside.
+fn messages(world: &World) -> Vec<(String, usize)> {
+    let mut messages = Vec::new();
     for page in locked(&world.pages).iter() {
-        if !page.settles.is_empty() {
-            continue;
+        if page.settles.is_empty() {
+            let command = page.command.clone().unwrap_or_default().join(" ");
+            messages.push((command, page.others.len() + 1));
         }
-        let command = page.command.clone().unwrap_or_default().join(" ");
-        let key = (page.idempotency_key.clone(), command);
-        *counted.entry(key).or_default() += 1;
     }
-    counted
+    messages.sort();
+    messages
 }
 
-fn once(keys: &[(&str, &str)]) -> BTreeMap<(String, String), usize> {
-    let one = |(key, command): &(&str, &str)| (((*key).to_owned(), (*command).to_owned()), 1);
-    keys.iter().map(one).collect()
+fn sorted(messages: &[(&str, usize)]) -> Vec<(String, usize)> {
+    let mut messages: Vec<(String, usize)> = messages
+        .iter()
+        .map(|(command, services)| ((*command).to_owned(), *services))
+        .collect();
+    messages.sort();
+    messages
+}
+
+/// Nobody hears of an entry twice.
+fn assert_once(world: &World) {
+    let mut told = BTreeSet::new();
+    for page in locked(&world.pages).iter() {
+        let own = (page.entry.cutover.clone(), page.entry.seq);
+        for (cutover, seq) in page.others.iter().chain([&own]) {
+            let one = (page.command.clone(), cutover.clone(), *seq);
+            assert!(told.insert(one.clone()), "{one:?}");
+        }
+    }
 }
 
 async fn all_bake(world: &World, sources: &[PlanSource]) {
@@ -70,17 +83,18 @@ async fn all_bake(world: &World, sources: &[PlanSource]) {
     assert!(world.until(600, all).await);
 }
 
-fn told(world: &World) -> Vec<String> {
-    let entries = world.entries("@fleet", "fleet_held");
-    entries
-        .iter()
-        .map(|entry| report::event(&entry.event))
-        .collect()
+/// What the first message for several cutovers says that the log got.
+fn words(world: &World) -> String {
+    let pages = locked(&world.pages);
+    let mut pages = pages.iter();
+    let many = pages.find(|page| !page.others.is_empty() && page.command.is_none());
+    many.expect("a message for several").words.clone()
 }
 
-/// No page waits for anybody, and nobody is held by more than it says.
-fn assert_told(world: &World, sources: &[PlanSource], kind: &str) {
+/// They are held by this, and nobody else's entry says so.
+fn assert_held(world: &World, sources: &[PlanSource], kind: &str) {
     world.sync();
+    assert!(world.entries("@fleet", "fleet_held").is_empty());
     for source in sources {
         let state = world.state(source.plan.name.as_str()).expect("known");
         assert!(
@@ -88,7 +102,6 @@ fn assert_told(world: &World, sources: &[PlanSource], kind: &str) {
             "{:?}",
             state.held
         );
-        assert!(state.pages.is_empty(), "{}: {:?}", state.name, state.pages);
     }
 }
 
@@ -109,15 +122,10 @@ async fn when_route_53_cannot_be_read_everybody_who_is_to_know_is_woken_once() {
     };
     hang(0);
     tokio::time::sleep(Duration::from_mins(4)).await;
-    assert_told(&world, &sources, "route53_unreadable");
-    // Without a command of its own the fleet's page goes to the log.
-    let first = [
-        ("@fleet/1", ""),
-        ("@fleet/1", "sre"),
-        ("@fleet/1", "search-team"),
-    ];
-    assert_eq!(pages(&world), once(&first));
-    let words = told(&world).remove(0);
+    assert_held(&world, &sources, "route53_unreadable");
+    let first = [("", 25), ("sre", 24), ("search-team", 1)];
+    assert_eq!(messages(&world), sorted(&first));
+    let words = words(&world);
     for part in [
         "25 services (svc0-00, svc0-01, svc0-02, svc0-03, svc0-04 and 20 more) are held",
         "it looks like one cause",
@@ -127,26 +135,27 @@ async fn when_route_53_cannot_be_read_everybody_who_is_to_know_is_woken_once() {
     ] {
         assert!(words.contains(part), "{part} in: {words}");
     }
-    // More of the same some minutes later, and another process: nobody is woken again.
+    // More of the same some minutes later is one message more, and another process tells nobody again.
     hang(1);
     tokio::time::sleep(Duration::from_mins(3)).await;
-    assert_told(&world, &zone1, "route53_unreadable");
+    assert_held(&world, &zone1, "route53_unreadable");
     process.task.abort();
     let process = world.start("two");
     tokio::time::sleep(Duration::from_mins(10)).await;
-    assert_eq!(pages(&world), once(&first));
-    // Much later it is news.
+    let second = [&first[..], &[("", 5), ("sre", 5)]].concat();
+    assert_eq!(messages(&world), sorted(&second));
     hang(2);
     tokio::time::sleep(Duration::from_mins(4)).await;
-    assert_told(&world, &zone2, "route53_unreadable");
-    let second = [&first[..], &[("@fleet/3", ""), ("@fleet/3", "sre")]].concat();
-    assert_eq!(pages(&world), once(&second));
+    assert_held(&world, &zone2, "route53_unreadable");
+    let third = [&second[..], &[("", 4), ("sre", 4)]].concat();
+    assert_eq!(messages(&world), sorted(&third));
+    assert_once(&world);
     process.task.abort();
     world.assert_unbroken();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mistake_in_the_fleets_file_wakes_once_and_two_plans_wake_one_by_one() {
+async fn a_mistake_in_the_fleets_file_wakes_once_and_so_do_two_plans_with_one_cause() {
     let sources = services(0, 12, &command("sre"));
     let world = World::new(&sources);
     let process = world.start("one");
@@ -161,10 +170,10 @@ async fn a_mistake_in_the_fleets_file_wakes_once_and_two_plans_wake_one_by_one()
     };
     spoil(&sources);
     tokio::time::sleep(Duration::from_mins(4)).await;
-    assert_told(&world, &sources, "plan_unreadable");
-    let log_and_command = [("@fleet/1", ""), ("@fleet/1", "sre")];
-    assert_eq!(pages(&world), once(&log_and_command));
-    let words = told(&world).remove(0);
+    assert_held(&world, &sources, "plan_unreadable");
+    let all = [("", 12), ("sre", 12)];
+    assert_eq!(messages(&world), sorted(&all));
+    let words = words(&world);
     assert!(
         words.contains("12 services") && words.contains("/plans/fleet.yaml, is not valid"),
         "{words}"
@@ -176,10 +185,10 @@ async fn a_mistake_in_the_fleets_file_wakes_once_and_two_plans_wake_one_by_one()
     tokio::time::sleep(Duration::from_mins(40)).await;
     spoil(&sources[..2]);
     tokio::time::sleep(Duration::from_mins(4)).await;
-    assert_told(&world, &sources[..2], "plan_unreadable");
-    let keys: Vec<(String, String)> = pages(&world).into_keys().collect();
-    let own = keys.iter().filter(|(key, _)| key.starts_with("svc0-"));
-    assert_eq!((keys.len(), own.count()), (4, 2), "{keys:?}");
+    assert_held(&world, &sources[..2], "plan_unreadable");
+    let two = [&all[..], &[("", 2), ("sre", 2)]].concat();
+    assert_eq!(messages(&world), sorted(&two));
+    assert_once(&world);
     process.task.abort();
     world.assert_unbroken();
 }
@@ -206,21 +215,88 @@ async fn channels_are_told_once_too_also_where_only_the_plans_name_them() {
     process.task.abort();
     let process = world.start("two");
     tokio::time::sleep(Duration::from_mins(4)).await;
-    assert_told(&world, &sources, "route53_unreadable");
-    let streams: Vec<CutoverName> = {
+    assert_held(&world, &sources, "route53_unreadable");
+    let told: Vec<usize> = {
         let channels = locked(&world.channels);
         let told = channels.notices.iter();
-        told.map(|told| told.notice.entry.cutover.clone()).collect()
+        told.map(|told| told.notice.others.len() + 1).collect()
     };
-    assert_eq!(streams, [CutoverName::from("@fleet")]);
-    let held = world.entries("@fleet", "fleet_held").remove(0);
-    let Event::FleetHeld {
-        services, named, ..
-    } = held.event
-    else {
-        panic!("{held:?}");
+    assert_eq!(told, [6]);
+    process.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_controllers_one_tells_of_many() {
+    let sources = services(0, 12, &command("sre"));
+    let world = World::new(&sources);
+    let (one, two) = (world.start("one"), world.start("two"));
+    for process in [&one, &two] {
+        process.delays.change(|faults| {
+            faults.jitter = Some(fastrand::Rng::with_seed(7));
+        });
+    }
+    all_bake(&world, &sources).await;
+    let zone = world.zones["zone0.example"].clone();
+    locked(&world.knobs).hanging = Some(zone);
+    tokio::time::sleep(Duration::from_mins(4)).await;
+    let to = |command: &str| {
+        let messages = messages(&world).into_iter();
+        messages.filter(|(to, _)| to == command).collect::<Vec<_>>()
     };
-    assert_eq!((services, named.len()), (6, 6));
+    let sre = to("sre");
+    let services: usize = sre.iter().map(|(_, services)| services).sum();
+    assert_eq!(services, 12, "nobody is told twice: {sre:?}");
+    assert!(sre.len() <= 2, "{sre:?}");
+    one.task.abort();
+    two.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_page_goes_out_at_once_and_those_that_follow_are_the_next_message() {
+    let sources = services(0, 4, &command("sre"));
+    let mut world = World::new(&sources);
+    world.interval = Duration::from_secs(1);
+    let process = world.start("one");
+    all_bake(&world, &sources).await;
+    let hold = |number: usize| {
+        let reading = FileReading::Unreadable("fleet.yaml is not valid".to_owned());
+        locked(&world.files.0).insert(sources[number].path.clone(), reading);
+    };
+    hold(0);
+    let told = |world: &World| !messages(world).is_empty();
+    assert!(world.until(300, told).await);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(messages(&world), sorted(&[("", 1), ("sre", 1)]));
+    for number in [1, 2, 3] {
+        hold(number);
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    assert_eq!(messages(&world).len(), 2, "they are collected");
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let all = [("", 1), ("sre", 1), ("", 3), ("sre", 3)];
+    assert_eq!(messages(&world), sorted(&all));
+    process.task.abort();
+    world.assert_unbroken();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_for_many_that_fails_is_tried_again_as_one() {
+    let sources = services(0, 9, &command("sre"));
+    let world = World::new(&sources);
+    let process = world.start("one");
+    all_bake(&world, &sources).await;
+    *locked(&world.pages_fail) = true;
+    let zone = world.zones["zone0.example"].clone();
+    locked(&world.knobs).hanging = Some(zone);
+    tokio::time::sleep(Duration::from_mins(4)).await;
+    assert_held(&world, &sources, "route53_unreadable");
+    assert_eq!(messages(&world), []);
+    *locked(&world.pages_fail) = false;
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(messages(&world), sorted(&[("", 9), ("sre", 9)]));
+    assert_once(&world);
     process.task.abort();
     world.assert_unbroken();
 }

@@ -67,6 +67,13 @@ async fn a_revert_goes_out_within_the_round_while_the_journal_is_down() {
     assert!(world.until(11, sources_back).await, "back within a round");
     assert!(world.entries("svc000", "revert_intended").is_empty());
     tokio::time::sleep(Duration::from_mins(1)).await;
+    for source in &sources {
+        let pages = locked(&world.pages);
+        let mut own = pages
+            .iter()
+            .filter(|page| page.entry.cutover == source.plan.name);
+        assert!(own.next().is_some(), "people are told without the journal");
+    }
     process.delays.change(|faults| faults.appends_fail = false);
     let reverted = |world: &World| all_reverted(world, &sources);
     assert!(world.until(60, reverted).await, "recorded when it is back");

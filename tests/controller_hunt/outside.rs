@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cutover::engine::event::{Envelope, FailureClass};
+use cutover::engine::notify::Via;
 use cutover::engine::observation::{ChangeReading, FileReading};
+use cutover::engine::paged::Paged;
 use cutover::engine::plan::{Account, ZoneRef};
 use cutover::engine::record::GroupName;
 use cutover::engine::units::{ChangeId, CutoverName, ZoneId};
 use cutover::ports::{
     Append, BreakGlass, CallError, Cursor, Delivery, Dns, GroupReadings, Heartbeat, Journal,
-    JournalError, Notifier, Page, PlanFiles, PlanFilesNow, Position, RecordChange, Submitted,
+    JournalError, Notifier, PlanFiles, PlanFilesNow, Position, RecordChange, Submitted,
     Undelivered, Urgency, Zone,
 };
 use cutover::sim::dns::SimDns;
@@ -135,15 +137,17 @@ impl Journal for WatchedJournal {
         self.world.journal.cursor(stream, channel).await
     }
 
-    async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
+    async fn put_cursors(&self, cursors: &[Cursor]) -> Result<Vec<bool>, JournalError> {
         self.delays.travel().await;
         self.delays.fails(|faults| faults.appends_fail)?;
-        let put = self.world.journal.put_cursor(cursor).await;
+        let put = self.world.journal.put_cursors(cursors).await;
         self.delays.fails(|faults| faults.replies_lost)?;
         put
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
+        self.delays.travel().await;
+        self.delays.fails(|faults| faults.reads_fail)?;
         self.world.journal.cursors().await
     }
 
@@ -254,6 +258,20 @@ impl PlanFiles for Files {
     }
 }
 
+/// A page, or the end of one, as the log or a command got it.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    pub(crate) entry: Envelope,
+    pub(crate) idempotency_key: String,
+    pub(crate) settles: Vec<Paged>,
+    /// The entries of other cutovers that it is also for.
+    pub(crate) others: Vec<(CutoverName, u64)>,
+    /// What it says.
+    pub(crate) words: String,
+    /// None for the log.
+    pub(crate) command: Option<Vec<String>>,
+}
+
 /// People, who are told everything.
 pub(crate) struct People {
     pub(crate) pages: Arc<Mutex<Vec<Page>>>,
@@ -282,20 +300,32 @@ pub(crate) struct Told {
 
 #[async_trait]
 impl Notifier for People {
-    async fn page(&self, page: &Page) -> Result<(), String> {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
+        let command = match &delivery.channel.via {
+            Via::Log {} => None,
+            Via::Command { argv } => Some(argv.clone()),
+            _ => return self.tell(delivery).await,
+        };
         tokio::time::sleep(Duration::from_millis(200)).await;
         if *locked(&self.fail) {
-            return Err("nobody answers".to_owned());
+            return Err(Undelivered::because("nobody answers"));
         }
-        locked(&self.pages).push(page.clone());
-        Ok(())
+        let notice = &delivery.notice;
+        locked(&self.pages).push(Page {
+            entry: notice.entry.clone(),
+            idempotency_key: notice.idempotency_key(),
+            settles: notice.settles.clone(),
+            others: notice.others.clone(),
+            words: cutover::report::notice::line(notice),
+            command,
+        });
+        Ok(None)
     }
+}
 
-    fn has_channels(&self) -> bool {
-        true
-    }
-
-    async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
+impl People {
+    /// Tells a service.
+    async fn tell(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
         let takes = {
             let mut channels = locked(&self.channels);
             channels.tries += 1;

@@ -22,7 +22,7 @@ use cutover::engine::record::GroupName;
 use cutover::engine::state::State;
 use cutover::engine::units::{ControllerId, CutoverName, DnsName, Share, WeightPair, ZoneId};
 use cutover::journal::MemoryJournal;
-use cutover::ports::{Append, ChangeAction, Clock, Journal, NewEntry, Page, Position};
+use cutover::ports::{Append, ChangeAction, Clock, Journal, NewEntry, Position};
 use cutover::sim::cloudwatch::CloudWatch;
 use cutover::sim::dns::SimDns;
 use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord};
@@ -32,7 +32,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
 use super::beside::{Side, WiredHooks, WiredJobs};
-use super::outside::{Delays, Files, Glass, Knobs, People, Told, WatchedJournal, Wire};
+use super::outside::{Delays, Files, Glass, Knobs, Page, People, Told, WatchedJournal, Wire};
 use cutover_testbed::check::{Checker, FleetChecker};
 use cutover_testbed::plan::gate;
 

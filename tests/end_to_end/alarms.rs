@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::scene::{FALLBACK, GATES, LADDER, NAME, PLAN, Plan, REGION, Scene};
-use crate::support::program::Running;
+use crate::support::program::{Running, until};
 
 /// Turns a gate red, and checks that everything goes back to where it was, once.
 fn goes_back_when_red(scene: &Scene, run: Running, steps_taken: usize) {
@@ -137,7 +137,8 @@ fn when_old_and_new_are_red_a_person_decides_until_the_old_side_is_well() {
     }
     scene.wait_for_phase(NAME, "halted");
     scene.assert_weights(&LADDER[..2]);
-    scene.wait_for_event(NAME, "page_sent", 1);
+    let paged = || run.log().contains("page=true").then_some(());
+    until(paged).expect("the log has the page");
     let log = run.log();
     let page = log
         .lines()

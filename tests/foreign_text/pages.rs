@@ -10,7 +10,7 @@ use cutover::engine::paged::Paged;
 use cutover::engine::state::Phase;
 use cutover::engine::units::Share;
 use cutover::notify::{Channels, Words};
-use cutover::ports::{Clock, Delivery, Publication, Topics, Undelivered};
+use cutover::ports::{Clock, Delivery, Notifier, Publication, Topics, Undelivered};
 use cutover::report::notice;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -46,6 +46,8 @@ fn notice(event: Event, pages: bool, settles: Vec<Paged>) -> Notice {
         entry: entry(event),
         pages,
         settles,
+        causes: Vec::new(),
+        others: Vec::new(),
         standing: Some(Standing {
             phase: Phase::Baking,
             paused: false,

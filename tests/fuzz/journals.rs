@@ -14,6 +14,7 @@ use cutover::engine::commands;
 use cutover::engine::decide::decide;
 use cutover::engine::event::{Envelope, Event};
 use cutover::engine::evidence::reading::Readings;
+use cutover::engine::hold::HoldReason;
 use cutover::engine::ledger::Ledger;
 use cutover::engine::notify::{Notice, Standing};
 use cutover::engine::observation::{
@@ -188,9 +189,6 @@ fn told(envelopes: &[Envelope], rng: &mut Rng) {
     };
     report::history::to_text(envelopes, width);
     report::history::to_json(envelopes);
-    for entry in envelopes {
-        report::notice::page(entry, &[]);
-    }
 }
 
 /// Folds and checks every entry, and checks that its stored form is read again unchanged.
@@ -213,11 +211,21 @@ fn judged(envelopes: &[Envelope]) -> Result<Ledger, String> {
             entry: entry.clone(),
             pages: true,
             settles: Vec::new(),
+            causes: Vec::new(),
+            others: Vec::new(),
             standing: ledger.state(&entry.cutover).map(Standing::of),
             test: false,
         };
         report::notice::line(&notice);
         report::notice::headline(&notice);
+        if let Event::StepHeld { because } = &entry.event {
+            let many = Notice {
+                causes: because.iter().filter_map(HoldReason::common).collect(),
+                others: vec![(entry.cutover.clone(), 1)],
+                ..notice
+            };
+            report::notice::line(&many);
+        }
     }
     Ok(ledger)
 }

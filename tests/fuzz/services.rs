@@ -20,7 +20,7 @@ use cutover::engine::jobs::JobHalf;
 use cutover::engine::notify::{Address, Channel, Notice, SecretRef, Via};
 use cutover::engine::plan::AwsSettings;
 use cutover::notify::{Channels, Words};
-use cutover::ports::{Clock, Delivery, HookRequest, Hooks, Jobs, Publication, Topics};
+use cutover::ports::{Clock, Delivery, HookRequest, Hooks, Jobs, Notifier, Publication, Topics};
 use fastrand::Rng;
 use jiff::Timestamp;
 use tokio::runtime::Builder;
@@ -296,6 +296,8 @@ async fn channel(url: &str, rng: &mut Rng) -> String {
             },
             pages: true,
             settles: Vec::new(),
+            causes: Vec::new(),
+            others: Vec::new(),
             standing: None,
             test: false,
         },

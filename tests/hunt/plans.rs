@@ -10,7 +10,7 @@ use cutover::engine::fleet::FleetSettings;
 use cutover::engine::observation::FileReading;
 use cutover::engine::plan::{
     AlarmGate, ApprovalTimeout, AwsSettings, BAKE_DAYS_MAX, Gates, Group, HoldOrRevert, NoData,
-    Plan, PlanSource, Step, ZoneRef,
+    Notify, Plan, PlanSource, Step, ZoneRef,
 };
 use cutover::engine::record::GroupName;
 use cutover::engine::units::{AlarmId, CutoverName, DnsName, Share, WeightPair};
@@ -120,7 +120,10 @@ fn plan(rng: &mut Rng, number: usize, size: Size) -> Plan {
         settle,
         steps,
         gates: gates(rng, number, size),
-        notify: None,
+        notify: Some(Notify {
+            command: vec!["page".to_owned()],
+            channels: Vec::new(),
+        }),
         hooks: Vec::new(),
         jobs: None,
     }

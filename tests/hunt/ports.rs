@@ -14,11 +14,12 @@ use cutover::engine::plan::{Account, ZoneRef};
 use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::units::{AlarmId, ChangeId, CutoverName, Weight, ZoneId};
 use cutover::ports::{
-    AlarmPage, Append, BreakGlass, CallError, Dns, GroupReadings, Heartbeat, HookAnswer,
-    HookRequest, Hooks, Journal, JournalError, Notifier, Page, PlanFiles, PlanFilesNow, Position,
-    RecordChange, Signals, Submitted, Urgency, Zone,
+    AlarmPage, Append, BreakGlass, CallError, Cursor, Delivery, Dns, GroupReadings, Heartbeat,
+    HookAnswer, HookRequest, Hooks, Journal, JournalError, Notifier, PlanFiles, PlanFilesNow,
+    Position, RecordChange, Signals, Submitted, Undelivered, Urgency, Zone,
 };
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::luck::{Fate, Luck};
@@ -343,6 +344,27 @@ impl Journal for FaultyJournal {
         self.world.journal.changed(position).await;
     }
 
+    async fn cursor(
+        &self,
+        stream: &CutoverName,
+        channel: &str,
+    ) -> Result<Option<Cursor>, JournalError> {
+        self.reads().await?;
+        self.world.journal.cursor(stream, channel).await
+    }
+
+    async fn put_cursors(&self, cursors: &[Cursor]) -> Result<Vec<bool>, JournalError> {
+        self.reads().await?;
+        let put = self.world.journal.put_cursors(cursors).await;
+        self.reads().await?;
+        put
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
+        self.reads().await?;
+        self.world.journal.cursors().await
+    }
+
     /// Only fails or succeeds: a hunt reads no heartbeats.
     async fn beat(&self, _heartbeat: &Heartbeat) -> Result<(), JournalError> {
         self.reads().await
@@ -382,19 +404,19 @@ impl PlanFiles for Files {
 
 /// The people who are paged; the pages are kept.
 pub(crate) struct People {
-    pub(crate) pages: Arc<Mutex<Vec<Page>>>,
+    pub(crate) pages: Arc<Mutex<Vec<Delivery>>>,
     pub(crate) fail: Arc<Mutex<bool>>,
 }
 
 #[async_trait]
 impl Notifier for People {
-    async fn page(&self, page: &Page) -> Result<(), String> {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
         tokio::time::sleep(Duration::from_millis(200)).await;
         if *locked(&self.fail) {
-            return Err("nobody answers".to_owned());
+            return Err(Undelivered::because("nobody answers"));
         }
-        locked(&self.pages).push(page.clone());
-        Ok(())
+        locked(&self.pages).push(delivery.clone());
+        Ok(None)
     }
 }
 

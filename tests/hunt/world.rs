@@ -17,7 +17,7 @@ use cutover::engine::state::State;
 use cutover::engine::units::{ControllerId, CutoverName, DnsName, Weight, ZoneId};
 use cutover::journal::MemoryJournal;
 use cutover::ports::{
-    Append, BreakGlass, ChangeAction, Clock, Dns, Journal, NewEntry, Page, PlanFiles, Signals,
+    Append, BreakGlass, ChangeAction, Clock, Delivery, Dns, Journal, NewEntry, PlanFiles, Signals,
 };
 use cutover::sim::beside::SimJobs;
 use cutover::sim::dns::SimDns;
@@ -63,7 +63,7 @@ pub(crate) struct World {
     pub(crate) journal: MemoryJournal,
     pub(crate) zones: BTreeMap<String, ZoneId>,
     pub(crate) files: Files,
-    pub(crate) pages: Arc<Mutex<Vec<Page>>>,
+    pub(crate) pages: Arc<Mutex<Vec<Delivery>>>,
     pub(crate) pages_fail: Arc<Mutex<bool>>,
     pub(crate) glass: Glass,
     pub(crate) witness: Arc<Mutex<Witness>>,

@@ -94,6 +94,7 @@ contract!(
     heartbeats_are_replaced_and_dropped_after_a_day,
     heartbeats_wake_nobody,
     a_cursor_is_stored_only_over_the_revision_before_it,
+    of_many_cursors_those_are_stored_that_follow,
     of_two_who_claim_a_cursor_one_gets_it,
     cursors_wake_nobody_and_are_no_entries,
 );
@@ -412,18 +413,43 @@ fn cursor(stream: &str, revision: u64, told: u64) -> Cursor {
     }
 }
 
+/// Stores one cursor.
+async fn put(journal: &Arc<dyn Journal>, cursor: Cursor) -> Result<bool, JournalError> {
+    let put = journal.put_cursors(&[cursor]).await;
+    put.map(|stored| stored == [true])
+}
+
+async fn of_many_cursors_those_are_stored_that_follow(place: &Place) {
+    let journal = place.open();
+    assert_eq!(put(&journal, cursor("b", 1, 1)).await, Ok(true));
+    let many = [cursor("a", 1, 7), cursor("b", 1, 7), cursor("c", 1, 7)];
+    assert_eq!(
+        journal.put_cursors(&many).await,
+        Ok(vec![true, false, true])
+    );
+    let told: Vec<u64> = journal
+        .cursors()
+        .await
+        .unwrap()
+        .iter()
+        .map(|one| one.told)
+        .collect();
+    assert_eq!(told, [7, 1, 7]);
+    assert_eq!(journal.put_cursors(&[]).await, Ok(Vec::new()));
+}
+
 async fn a_cursor_is_stored_only_over_the_revision_before_it(place: &Place) {
     let journal = place.open();
     let (api, id) = ("api".into(), "slack ${SLACK}");
     assert_eq!(journal.cursor(&api, id).await, Ok(None));
-    assert_eq!(journal.put_cursor(&cursor("api", 2, 5)).await, Ok(false));
-    assert_eq!(journal.put_cursor(&cursor("api", 1, 5)).await, Ok(true));
-    assert_eq!(journal.put_cursor(&cursor("api", 1, 6)).await, Ok(false));
+    assert_eq!(put(&journal, cursor("api", 2, 5)).await, Ok(false));
+    assert_eq!(put(&journal, cursor("api", 1, 5)).await, Ok(true));
+    assert_eq!(put(&journal, cursor("api", 1, 6)).await, Ok(false));
     let other = place.open();
     assert_eq!(other.cursor(&api, id).await, Ok(Some(cursor("api", 1, 5))));
-    assert_eq!(other.put_cursor(&cursor("api", 2, 7)).await, Ok(true));
-    assert_eq!(journal.put_cursor(&cursor("api", 2, 8)).await, Ok(false));
-    assert_eq!(other.put_cursor(&cursor("@fleet", 1, 1)).await, Ok(true));
+    assert_eq!(put(&other, cursor("api", 2, 7)).await, Ok(true));
+    assert_eq!(put(&journal, cursor("api", 2, 8)).await, Ok(false));
+    assert_eq!(put(&other, cursor("@fleet", 1, 1)).await, Ok(true));
     let all = journal.cursors().await;
     assert_eq!(all, Ok(vec![cursor("@fleet", 1, 1), cursor("api", 2, 7)]));
     assert_eq!(journal.cursor(&api, "sns x").await, Ok(None));
@@ -433,7 +459,7 @@ async fn of_two_who_claim_a_cursor_one_gets_it(place: &Place) {
     let mut claims = tokio::task::JoinSet::new();
     for told in 0..8 {
         let journal = place.open();
-        claims.spawn(async move { journal.put_cursor(&cursor("api", 1, told)).await });
+        claims.spawn(async move { put(&journal, cursor("api", 1, told)).await });
     }
     let claims = claims.join_all().await;
     let got = claims.iter().filter(|claim| **claim == Ok(true)).count();
@@ -442,7 +468,7 @@ async fn of_two_who_claim_a_cursor_one_gets_it(place: &Place) {
 
 async fn cursors_wake_nobody_and_are_no_entries(place: &Place) {
     let journal = place.open();
-    journal.put_cursor(&cursor("api", 1, 1)).await.unwrap();
+    put(&journal, cursor("api", 1, 1)).await.unwrap();
     let wait = tokio::time::timeout(Duration::from_millis(300), journal.changed(Position(0)));
     assert!(wait.await.is_err());
     assert_eq!(journal.head(&"api".into()).await, Ok(0));

@@ -404,7 +404,10 @@ async fn a_file_from_before_there_were_cursors_is_read_as_it_is_and_gets_them_wh
         told: 3,
         ..Cursor::new("api".into(), "slack".to_owned())
     };
-    assert_eq!(writer.put_cursor(&cursor).await, Ok(true));
+    assert_eq!(
+        writer.put_cursors(std::slice::from_ref(&cursor)).await,
+        Ok(vec![true])
+    );
     let reader = open_at(&written.path, Open::ReadOnly).expect("a new file can be read");
     assert_eq!(reader.cursors().await, Ok(vec![cursor]));
     assert_eq!(reader.head(&"api".into()).await, Ok(3));

@@ -328,7 +328,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<LeftBehind>,
     },
-    /// A page for the entry `of` was delivered as far as possible; or the plan's command was told of its end.
+    /// Written by older versions only: a page for the entry `of` was delivered as far as possible; or the plan's command was
+    /// told of its end. Today the cursors of channels say this.
     PageSent {
         /// The entry that pages, or that ends a page.
         of: u64,
@@ -523,7 +524,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<SharedFate>,
     },
-    /// Several cutovers wait for a person, probably for one cause: this pages, and their own holds need not.
+    /// Written by older versions only: several cutovers wait for a person, probably for one cause; this paged, and their own
+    /// holds did not. Today such pages are told together when they are delivered.
     FleetHeld {
         /// The hold of the first named cutover.
         reason: HoldReason,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Envelope, Event};
+use super::event::Event;
 use super::hold::HoldReason;
 
 /// Something that people were paged for.
@@ -37,15 +37,6 @@ impl Paged {
 
 /// The label of the event that holds.
 const STEP_HELD: &str = "step_held";
-
-/// An entry that ends something that people were paged for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// The entry.
-    pub entry: Envelope,
-    /// The pages that are over.
-    pub of: Vec<Paged>,
-}
 
 /// The pages whose cause is not over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use super::evidence::tally::MetricFacts;
 use super::hold::{HaltReason, HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use super::hooks::{HookId, HookRun};
 use super::jobs::JobsState;
-use super::paged::{OpenPages, Paged, Settled};
+use super::paged::{OpenPages, Paged};
 use super::plan::{Plan, PlanSource};
 use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
@@ -116,12 +116,10 @@ pub struct State {
     /// The subjects of holds that ended in this attempt, and when: one that comes back soon is the same hold, and pages
     /// nobody again.
     pub ended_holds: BTreeMap<HoldReason, Timestamp>,
-    /// The entries whose pages are not known to be delivered.
-    pub pages: BTreeMap<u64, Envelope>,
+    /// The entries that page. The cursors of channels say who has been told of them.
+    pub pages: BTreeSet<u64>,
     /// The pages whose cause is not over.
     pub open_pages: OpenPages,
-    /// The entries that end such a page, if the plan's command is not known to have been told.
-    pub settled: BTreeMap<u64, Settled>,
 }
 
 /// A person's pause.
@@ -379,6 +377,19 @@ impl State {
             }
         }
         anew
+    }
+
+    /// Returns the causes of the holds in an entry that page, if other cutovers may have all of them too; empty if one of
+    /// them concerns this cutover alone, or none pages.
+    pub fn common_causes(&self, entry: &Envelope) -> Vec<HoldReason> {
+        let mut causes = BTreeSet::new();
+        for reason in self.pages_anew(entry) {
+            let Some(cause) = reason.common() else {
+                return Vec::new();
+            };
+            causes.insert(cause);
+        }
+        causes.into_iter().collect()
     }
 
     /// Returns the holds in an entry that paged, ended, and are back so soon that they page nobody again.

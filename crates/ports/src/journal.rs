@@ -104,11 +104,11 @@ pub trait Journal: Send + Sync {
         Ok(None)
     }
 
-    /// Stores a cursor if the stored one has the revision before it ([`Cursor::revision`] minus one; 0 if none is
-    /// stored). Returns false if another process was faster, and always if the journal keeps no cursors: then nothing
-    /// may be delivered.
-    async fn put_cursor(&self, _cursor: &Cursor) -> Result<bool, JournalError> {
-        Ok(false)
+    /// Stores each cursor of which the stored one has the revision before it ([`Cursor::revision`] minus one; 0 if none
+    /// is stored). Returns for each, in their order, if it was stored. It is not if another process was faster, and
+    /// never if the journal keeps no cursors: then nothing may be delivered.
+    async fn put_cursors(&self, cursors: &[Cursor]) -> Result<Vec<bool>, JournalError> {
+        Ok(vec![false; cursors.len()])
     }
 
     /// All cursors, by stream and channel.

@@ -35,7 +35,7 @@ pub use journal::{
     APPEND_EVENTS_MAX, Append, Claim, Cursor, Glance, Heartbeat, Journal, JournalError, NewEntry,
     Position, Skipped, Trouble,
 };
-pub use people::{DELIVER_WITHIN, Delivery, Notifier, Page, Publication, Topics, Undelivered};
+pub use people::{DELIVER_WITHIN, Delivery, Notifier, Publication, Topics, Undelivered};
 
 /// Reads the wall clock. Waiting is done with `tokio::time`, which the rehearsal's clock drives too.
 #[async_trait]

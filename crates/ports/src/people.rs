@@ -1,26 +1,11 @@
-//! Notifications: pages, channels and topics.
+//! Notifications: channels and topics.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use cutover_engine::event::Envelope;
 use cutover_engine::notify::{Channel, Notice};
-use cutover_engine::paged::Paged;
-
-/// A page, or the end of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// The entry that pages, or that ends a page.
-    pub entry: Envelope,
-    /// Stable over retries: the same entry always has the same key.
-    pub idempotency_key: String,
-    /// The pages that the entry ends; empty for an entry that pages.
-    pub settles: Vec<Paged>,
-    /// The command of the plan's `notify`, if it has one.
-    pub command: Option<Vec<String>>,
-}
 
 /// A message for a channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,25 +44,20 @@ impl Undelivered {
 /// The longest time for one delivery to a channel.
 pub const DELIVER_WITHIN: Duration = Duration::from_secs(17);
 
-/// Delivers pages and messages.
+/// Tells people over channels.
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    /// Delivers a page to the log and to the plan's command. After an error it is tried again.
-    async fn page(&self, page: &Page) -> Result<(), String>;
-
-    /// Returns true if it reaches channels. In a rehearsal nothing is sent to them.
-    fn has_channels(&self) -> bool {
-        false
+    /// Returns true if it tells anybody. In a rehearsal it tells nobody, and nothing is handed to it.
+    fn tells(&self) -> bool {
+        true
     }
 
     /// Delivers a message to a channel. Returns the adapter's note for its next delivery of the same stream. Ends
     /// within [`DELIVER_WITHIN`], so that it is known which part was done. After an error it is tried again.
-    async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered> {
-        let service = delivery.channel.via.service();
-        Err(Undelivered::because(format!(
-            "{service} cannot be reached from here"
-        )))
-    }
+    ///
+    /// # Errors
+    /// The answer of the channel, or the reason why there is none.
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered>;
 }
 
 /// A message for a topic.

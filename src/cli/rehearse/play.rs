@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use crate::engine::observation::FileReading;
 use crate::engine::plan::{Plan, PlanSource};
 use crate::engine::units::ControllerId;
 use crate::journal::MemoryJournal;
-use crate::ports::{Clock, Notifier, Page, PlanFiles, PlanFilesNow};
+use crate::ports::{Clock, Delivery, Notifier, PlanFiles, PlanFilesNow, Undelivered};
 use crate::report;
 use crate::report::rehearsal::film::Film;
 use crate::scenario::{FaultKind, Scenario};
@@ -281,8 +282,12 @@ struct Nobody;
 
 #[async_trait::async_trait]
 impl Notifier for Nobody {
-    async fn page(&self, _page: &Page) -> Result<(), String> {
-        Ok(())
+    fn tells(&self) -> bool {
+        false
+    }
+
+    async fn deliver(&self, _delivery: &Delivery) -> Result<Option<Value>, Undelivered> {
+        Err(Undelivered::because("a rehearsal tells nobody"))
     }
 }
 

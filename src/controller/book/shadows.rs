@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Book;
 use super::unjournaled::{Owed, UnjournaledRevert, begun, is_answer};
 use crate::engine::event::{Event, RevertMode};
+use crate::engine::notify::{News, Standing, recipients};
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
@@ -43,12 +44,27 @@ impl Book {
             };
             self.unjournaled.insert(name.clone(), revert);
         }
-        if let Some(revert) = self.unjournaled.get_mut(name) {
-            for event in events {
-                revert.take(name, at, &self.actor, event);
-            }
+        for event in events {
+            self.take_unjournaled(name, at, event);
         }
         true
+    }
+
+    /// Folds an event in memory. A page is told although the journal does not have its entry yet.
+    fn take_unjournaled(&mut self, name: &CutoverName, at: Timestamp, event: &Event) {
+        let Some(revert) = self.unjournaled.get_mut(name) else {
+            return;
+        };
+        let before = revert.state.clone();
+        let entry = revert.take(name, at, &self.actor, event);
+        let pages = revert.state.seq == entry.seq && revert.state.pages.contains(&entry.seq);
+        if !pages {
+            return;
+        }
+        let standing = Standing::of(&revert.state);
+        let channels = recipients(revert.state.plan().notify.as_ref());
+        let news = News::of(Some(&before), &entry);
+        self.note_notices(channels, news, &entry, pages, Some(standing));
     }
 
     /// Folds in memory a fact that the journal cannot take now, if it is about a revert: the next try backs off as

@@ -76,7 +76,14 @@ pub(super) fn is_answer(event: &Event, state: &State) -> bool {
 }
 
 impl UnjournaledRevert {
-    pub(super) fn take(&mut self, name: &CutoverName, at: Timestamp, actor: &str, event: &Event) {
+    /// Folds an event. Returns the entry that the journal would have.
+    pub(super) fn take(
+        &mut self,
+        name: &CutoverName,
+        at: Timestamp,
+        actor: &str,
+        event: &Event,
+    ) -> Envelope {
         if let Owed::Answer(answer) = &mut self.owed
             && is_answer(event, &self.state)
         {
@@ -95,5 +102,6 @@ impl UnjournaledRevert {
         if let (Ok(()), Some(state)) = (fold::apply(&mut state, &entry), state) {
             self.state = state;
         }
+        entry
     }
 }

@@ -1,6 +1,6 @@
-//! One delivery run to one channel: claims the cursor, delivers in order, and notes how far it came.
+//! One delivery run to one channel: claims the cursors, delivers in order, and notes how far it came.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::controller::outside::Outside;
 use crate::engine::backoff::Backoff;
-use crate::engine::notify::{Channel, Notice, channel_shown};
+use crate::engine::notify::{Channel, Notice, Via, channel_shown};
 use crate::engine::units::CutoverName;
 use crate::ports::{
     Claim, Cursor, DELIVER_WITHIN, Delivery, JournalError, Skipped, Trouble, Undelivered,
@@ -27,8 +27,11 @@ const BACKOFF: Backoff = Backoff {
     longest: SignedDuration::from_mins(5),
 };
 
-/// The pause before a journal that did not answer is asked again.
-const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// The longest wait for the journal.
+const JOURNAL_WITHIN: Duration = Duration::from_secs(5);
+
+/// The shortest wait after a failure while the journal is down, because failures are not counted then.
+const UNCOUNTED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// The longest pause between two looks at another process's claim.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(3);
@@ -89,25 +92,9 @@ impl ToldEntries {
     }
 }
 
-/// How far a run came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Report {
-    /// The entries that are delivered or skipped, by any process.
-    pub(super) told: ToldEntries,
-    /// The entries that the service never took, as far as the cursor names them.
-    pub(super) skipped: BTreeSet<u64>,
-    /// How long the rest must wait; `None` if it need not.
-    pub(super) again_after: Option<Duration>,
-    /// It waits for another process that delivers, or that died during a delivery.
-    pub(super) claimed: bool,
-}
-
-/// One run: a few notices of one stream for one channel.
-pub(super) struct DeliveryRun {
-    pub(super) outside: Outside,
-    pub(super) me: String,
+/// The notices of one stream for a run.
+pub(super) struct Load {
     pub(super) key: QueueKey,
-    pub(super) channel: Channel,
     /// The notices to deliver, in order.
     pub(super) notices: Vec<Arc<Notice>>,
     /// The first entry that waits and is not in this run.
@@ -118,7 +105,31 @@ pub(super) struct DeliveryRun {
     pub(super) patient: bool,
 }
 
-/// The end of a run before everything is delivered.
+/// How far a run came with one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Report {
+    /// The entries that are delivered or skipped, by any process.
+    pub(super) told: ToldEntries,
+    /// How long the rest must wait; `None` if it need not.
+    pub(super) again_after: Option<Duration>,
+    /// It waits for another process that delivers, or that died during a delivery.
+    pub(super) claimed: bool,
+    /// A message was not delivered.
+    pub(super) fails: bool,
+    /// The journal did not answer.
+    pub(super) journal_down: bool,
+}
+
+/// One run over streams of one channel.
+pub(super) struct DeliveryRun {
+    pub(super) outside: Outside,
+    pub(super) me: String,
+    pub(super) channel: Channel,
+    /// Each stream has one notice, and they are one message.
+    pub(super) together: bool,
+}
+
+/// The end of a stream's part of a run before everything is delivered.
 struct Stopped {
     /// The wait before the next run.
     wait: Duration,
@@ -135,180 +146,319 @@ impl Stopped {
     }
 }
 
-impl From<JournalError> for Stopped {
-    fn from(error: JournalError) -> Self {
-        tracing::debug!("a notification waits for the journal: {error}");
-        Self::after(JOURNAL_AGAIN_AFTER)
-    }
+/// One stream's part of a run.
+struct Leg {
+    cursor: Cursor,
+    waiting: Vec<Arc<Notice>>,
+    left_behind: Option<u64>,
+    told: ToldEntries,
+    patient: bool,
+    stopped: Option<Stopped>,
+    /// The journal does not answer. Pages are delivered all the same, without a claim, and noted in memory only.
+    journal_down: bool,
 }
 
-impl DeliveryRun {
-    /// Delivers the notices, and reports how far it came.
-    pub(super) async fn go(self) -> Report {
-        let mut told = self.told.clone();
-        let mut skipped = BTreeSet::new();
-        let stopped = self.deliver_all(&mut told, &mut skipped).await.err();
-        Report {
-            told,
-            skipped,
-            again_after: stopped.as_ref().map(|stopped| stopped.wait),
-            claimed: stopped.is_some_and(|stopped| stopped.claimed),
-        }
-    }
-
-    async fn deliver_all(
-        &self,
-        told: &mut ToldEntries,
-        skipped: &mut BTreeSet<u64>,
-    ) -> Result<(), Stopped> {
-        let (stream, channel) = &self.key;
-        let stored = self.outside.journal.cursor(stream, channel).await?;
-        let mut cursor = stored.unwrap_or_else(|| Cursor::new(stream.clone(), channel.clone()));
-        skipped.extend(cursor.skipped.iter().map(|one| one.seq));
+impl Leg {
+    fn of(load: Load, stored: Option<Cursor>) -> Self {
+        let (stream, channel) = load.key;
+        let cursor = stored.unwrap_or_else(|| Cursor::new(stream, channel));
+        let mut told = load.told;
         told.merge(cursor.told, &cursor.ahead);
-        let mut waiting: Vec<&Arc<Notice>> = self.notices.iter().collect();
+        let mut waiting = load.notices;
         waiting.retain(|notice| !told.has(notice.entry.seq));
-        if waiting.is_empty() && cursor.told == told.up_to && cursor.ahead == told.ahead {
-            return Ok(());
+        Self {
+            cursor,
+            waiting,
+            left_behind: load.left_behind,
+            told,
+            patient: load.patient,
+            stopped: None,
+            journal_down: false,
         }
-        self.may_claim(&cursor)?;
-        if waiting.is_empty() {
-            // This process has delivered all of them, and the journal does not know it yet.
-            return self.advance(&mut cursor, told, true).await;
-        }
-        if let Some(wait) = self.backs_off(&cursor, &waiting) {
-            return Err(Stopped::after(wait));
-        }
-        cursor.claim = Some(self.claim());
-        self.put(&mut cursor).await?;
-        while let Some(index) = next_up(&waiting, &cursor) {
-            if let Some(wait) = self.backs_off(&cursor, &waiting) {
-                // The notices that overtook the failing one are delivered, and that one still waits.
-                self.advance(&mut cursor, told, true).await?;
-                return Err(Stopped::after(wait));
-            }
-            let Some(notice) = waiting.get(index).copied() else {
-                break;
-            };
-            match self.deliver(notice, &cursor).await {
-                Ok(memo) => {
-                    cursor.memo = memo;
-                    waiting.remove(index);
-                    self.note_delivered(&mut cursor, notice.entry.seq, &waiting);
-                }
-                Err(undelivered) => {
-                    let given_up = undelivered.for_good
-                        && self.is_refused_too_often(&mut cursor, notice, &undelivered.why);
-                    if !given_up {
-                        return Err(self.give_way(cursor, notice.entry.seq, undelivered).await);
-                    }
-                    skipped.insert(notice.entry.seq);
-                    cursor.memo = undelivered.memo.or(cursor.memo);
-                    waiting.remove(index);
-                }
-            }
-            let left = waiting.iter().map(|notice| notice.entry.seq);
-            told.add(notice.entry.seq, left.chain(self.left_behind).min());
-            self.advance(&mut cursor, told, waiting.is_empty()).await?;
-        }
-        Ok(())
     }
 
-    /// Stops the run if another process has claimed the cursor.
-    fn may_claim(&self, cursor: &Cursor) -> Result<(), Stopped> {
-        let Some(claim) = &cursor.claim else {
-            return Ok(());
-        };
-        if claim.by == self.me {
-            return Ok(());
-        }
-        let Some(wait) = self.until(claim.until) else {
-            return Ok(());
-        };
-        // Checked again before the claim runs out: most end much earlier.
-        Err(Stopped {
-            wait: wait.clamp(RIVAL_AGAIN_AFTER, CLAIM_AGAIN_AFTER),
-            claimed: true,
-        })
+    fn key(&self) -> QueueKey {
+        (self.cursor.stream.clone(), self.cursor.channel.clone())
     }
 
-    /// How long the next message must still wait because it failed lately; `None` if it may go.
-    fn backs_off(&self, cursor: &Cursor, waiting: &[&Arc<Notice>]) -> Option<Duration> {
-        let trouble = cursor.trouble.as_ref()?;
-        let next = waiting.get(next_up(waiting, cursor)?)?;
-        if !self.patient || trouble.of != next.entry.seq {
+    /// Goes on without the journal: everything but pages waits for it.
+    fn lose_journal(&mut self) {
+        self.journal_down = true;
+        self.waiting.retain(|notice| notice.pages);
+    }
+
+    /// The next notice: the first; while that fails, the first urgent one.
+    fn next(&self) -> Option<&Arc<Notice>> {
+        let fails = self.cursor.trouble.is_some() || !self.cursor.refusals.is_empty();
+        let mut waiting = self.waiting.iter();
+        if fails && let Some(urgent) = waiting.find(|notice| notice.is_urgent()) {
+            return Some(urgent);
+        }
+        self.waiting.first()
+    }
+
+    /// How long the next notice must still wait because it failed lately; `None` if it may go.
+    fn backs_off(&self, now: Timestamp) -> Option<Duration> {
+        let trouble = self.cursor.trouble.as_ref()?;
+        if !self.patient || trouble.of != self.next()?.entry.seq {
             return None;
         }
-        let wait = self.until(trouble.again_at)?;
+        let wait = until(trouble.again_at, now)?;
         if wait.is_zero() {
             return None;
         }
         Some(wait.min(BACKOFF.longest.unsigned_abs()))
     }
 
-    /// The time from now until then; `None` if that is past.
-    fn until(&self, at: Timestamp) -> Option<Duration> {
-        Duration::try_from(at.duration_since(self.now())).ok()
+    fn is_done(&self) -> bool {
+        self.stopped.is_some() || self.waiting.is_empty()
     }
 
-    /// Notes that a message was delivered: trouble with earlier messages is over, unless the one that failed still
-    /// waits.
-    fn note_delivered(&self, cursor: &mut Cursor, seq: u64, waiting: &[&Arc<Notice>]) {
-        cursor.refusals.remove(&seq);
-        let Some(trouble) = &cursor.trouble else {
-            return;
-        };
-        let mut waiting = waiting.iter();
-        if waiting.any(|notice| notice.entry.seq == trouble.of) {
+    /// Returns true if the cursor does not say all that this process knows.
+    fn is_behind(&self) -> bool {
+        self.cursor.told != self.told.up_to || self.cursor.ahead != self.told.ahead
+    }
+
+    /// Notes that an entry is delivered or skipped.
+    fn note_told(&mut self, seq: u64) {
+        self.waiting.retain(|notice| notice.entry.seq != seq);
+        if self.journal_down {
+            // It may become another entry.
+            self.told.ahead.insert(seq);
             return;
         }
-        cursor.trouble = None;
-        let (stream, channel) = &self.key;
-        tracing::info!(channel = %channel_shown(channel), cutover = %stream, "notifications are delivered again");
+        let left = self.waiting.iter().map(|notice| notice.entry.seq);
+        let first = left.chain(self.left_behind).min();
+        self.told.add(seq, first);
     }
 
-    /// Counts a refusal for good. Returns true if there were so many that the message is skipped.
-    fn is_refused_too_often(&self, cursor: &mut Cursor, notice: &Notice, why: &str) -> bool {
+    /// Notes that an entry was delivered. Returns true if trouble with earlier ones is over: the one that failed no longer
+    /// waits.
+    fn note_delivered(&mut self, seq: u64) -> bool {
+        self.note_told(seq);
+        self.cursor.refusals.remove(&seq);
+        let Some(trouble) = &self.cursor.trouble else {
+            return false;
+        };
+        let mut waiting = self.waiting.iter();
+        if waiting.any(|notice| notice.entry.seq == trouble.of) {
+            return false;
+        }
+        self.cursor.trouble = None;
+        true
+    }
+
+    /// Counts a refusal for good. Returns true if there were so many that the message is skipped; then it is noted so.
+    fn note_refused(&mut self, notice: &Notice, why: &str, now: Timestamp) -> bool {
         let seq = notice.entry.seq;
-        let refusals = cursor.refusals.entry(seq).or_default();
+        let refusals = self.cursor.refusals.entry(seq).or_default();
         *refusals = refusals.saturating_add(1);
         if *refusals < REFUSALS_MAX {
             return false;
         }
-        cursor.refusals.remove(&seq);
-        cursor.trouble = None;
-        let why = shortened(why);
-        let (stream, channel) = &self.key;
-        tracing::error!(
-            channel = %channel_shown(channel),
-            cutover = %stream,
-            seq,
-            page = notice.pages,
-            "a notification was refused {REFUSALS_MAX} times and is skipped; later ones are still sent: {why}"
-        );
-        if cursor.skipped.len() >= SKIPPED_NAMED_MAX {
-            cursor.skipped.remove(0);
+        self.cursor.refusals.remove(&seq);
+        self.cursor.trouble = None;
+        if self.cursor.skipped.len() >= SKIPPED_NAMED_MAX {
+            self.cursor.skipped.remove(0);
         }
-        cursor.skipped.push(Skipped {
+        self.cursor.skipped.push(Skipped {
             seq,
             page: notice.pages,
-            at: self.now(),
-            why,
+            at: now,
+            why: shortened(why),
         });
+        self.note_told(seq);
         true
     }
 
-    async fn deliver(
-        &self,
-        notice: &Notice,
-        cursor: &Cursor,
-    ) -> Result<Option<serde_json::Value>, Undelivered> {
-        let delivery = Delivery {
-            channel: self.channel.clone(),
-            notice: notice.clone(),
-            memo: cursor.memo.clone(),
+    /// Notes a failure, and gives up the claim so that other processes can try. Returns the wait before the next try.
+    fn note_failed(&mut self, of: u64, undelivered: &Undelivered, now: Timestamp) -> Duration {
+        let (since, tries) = match &self.cursor.trouble {
+            Some(trouble) => (trouble.since, trouble.tries),
+            None => (now, 0),
         };
-        let delivered = self.outside.notifier.deliver(&delivery);
+        // A message that the service refuses for good has few tries, soon after each other.
+        let failures = match self.cursor.refusals.get(&of) {
+            Some(refusals) if undelivered.for_good => refusals.saturating_sub(1),
+            Some(_) | None => tries,
+        };
+        let mut wait = backoff(failures, undelivered.again_after);
+        if self.journal_down {
+            wait = wait.max(UNCOUNTED_AGAIN_AFTER);
+        }
+        self.cursor.trouble = Some(Trouble {
+            since,
+            tries: tries.saturating_add(1),
+            why: shortened(&undelivered.why),
+            again_at: now.saturating_add(wait).unwrap_or(now),
+            of,
+        });
+        self.cursor.claim = None;
+        self.stopped = Some(Stopped::after(wait));
+        wait
+    }
+
+    fn report(self) -> (QueueKey, Report) {
+        let key = self.key();
+        let report = Report {
+            told: self.told,
+            again_after: self.stopped.as_ref().map(|stopped| stopped.wait),
+            claimed: self.stopped.is_some_and(|stopped| stopped.claimed),
+            fails: self.cursor.trouble.is_some() || !self.cursor.refusals.is_empty(),
+            journal_down: self.journal_down,
+        };
+        (key, report)
+    }
+}
+
+impl DeliveryRun {
+    /// Delivers the notices, and reports how far it came with each stream.
+    pub(super) async fn go(self, loads: Vec<Load>) -> Vec<(QueueKey, Report)> {
+        let mut legs = self.legs(loads).await;
+        self.claim_all(&mut legs).await;
+        loop {
+            let next = self.next_message(&legs);
+            let Some(delivery) = self.delivery(&legs, &next) else {
+                break;
+            };
+            match self.deliver(&delivery).await {
+                Ok(memo) => {
+                    self.note_delivered(&mut legs, &next, memo);
+                    if !self.is_log() {
+                        self.put(&mut legs, &next).await;
+                    }
+                }
+                Err(undelivered) => {
+                    self.note_undelivered(&mut legs, &next, &undelivered);
+                    self.put(&mut legs, &next).await;
+                }
+            }
+        }
+        if self.is_log() {
+            // One note is enough for many lines.
+            let mut behind = Vec::new();
+            for (index, leg) in legs.iter().enumerate() {
+                if leg.is_behind() {
+                    behind.push(index);
+                }
+            }
+            self.put(&mut legs, &behind).await;
+        }
+        legs.into_iter().map(Leg::report).collect()
+    }
+
+    /// Reads the cursors.
+    async fn legs(&self, loads: Vec<Load>) -> Vec<Leg> {
+        let mut stored = match tokio::time::timeout(JOURNAL_WITHIN, self.stored(&loads)).await {
+            Ok(Ok(stored)) => Some(stored),
+            Ok(Err(error)) => {
+                tracing::debug!("notifications wait for the journal: {error}");
+                None
+            }
+            Err(_) => None,
+        };
+        let mut legs = Vec::new();
+        for load in loads {
+            let cursor = match &mut stored {
+                Some(stored) => stored.remove(&load.key),
+                None => None,
+            };
+            let mut leg = Leg::of(load, cursor);
+            if stored.is_none() {
+                leg.lose_journal();
+            }
+            legs.push(leg);
+        }
+        legs
+    }
+
+    async fn stored(&self, loads: &[Load]) -> Result<BTreeMap<QueueKey, Cursor>, JournalError> {
+        let journal = &self.outside.journal;
+        let cursors = if let [only] = loads {
+            let (stream, channel) = &only.key;
+            journal.cursor(stream, channel).await?.into_iter().collect()
+        } else {
+            journal.cursors().await?
+        };
+        let mut stored = BTreeMap::new();
+        for cursor in cursors {
+            stored.insert((cursor.stream.clone(), cursor.channel.clone()), cursor);
+        }
+        Ok(stored)
+    }
+
+    /// Claims the cursors of all streams that have something to deliver. A cursor that only is behind is written.
+    async fn claim_all(&self, legs: &mut [Leg]) {
+        let mut claimed = Vec::new();
+        let several = legs.len() > 1;
+        for (index, leg) in legs.iter_mut().enumerate() {
+            if leg.waiting.is_empty() && !leg.is_behind() {
+                continue;
+            }
+            if leg.journal_down {
+                continue;
+            }
+            leg.stopped = self.claimed_by_another(&leg.cursor);
+            if leg.stopped.is_none()
+                && !several
+                && let Some(wait) = leg.backs_off(self.now())
+            {
+                leg.stopped = Some(Stopped::after(wait));
+            }
+            // Nobody is disturbed by a line that two processes write to their logs.
+            let logs = self.is_log() && !leg.waiting.is_empty();
+            if leg.stopped.is_none() && !logs {
+                claimed.push(index);
+            }
+        }
+        self.put(legs, &claimed).await;
+    }
+
+    /// Returns how long to wait if another process has claimed a cursor.
+    fn claimed_by_another(&self, cursor: &Cursor) -> Option<Stopped> {
+        let claim = cursor.claim.as_ref()?;
+        if claim.by == self.me {
+            return None;
+        }
+        let wait = until(claim.until, self.now())?;
+        // Checked again before the claim runs out: most end much earlier.
+        Some(Stopped {
+            wait: wait.clamp(RIVAL_AGAIN_AFTER, CLAIM_AGAIN_AFTER),
+            claimed: true,
+        })
+    }
+
+    /// The streams whose next notices are the next message.
+    fn next_message(&self, legs: &[Leg]) -> Vec<usize> {
+        let mut next = Vec::new();
+        for (index, leg) in legs.iter().enumerate() {
+            if !leg.is_done() && (self.together || next.is_empty()) {
+                next.push(index);
+            }
+        }
+        next
+    }
+
+    /// The message for the next notices of these streams; `None` if there are none.
+    fn delivery(&self, legs: &[Leg], next: &[usize]) -> Option<Delivery> {
+        let (first, others) = next.split_first()?;
+        let first = legs.get(*first)?;
+        let mut notice = Notice::clone(first.next()?);
+        for index in others {
+            let other = legs.get(*index).and_then(Leg::next);
+            notice
+                .others
+                .extend(other.map(|other| (other.entry.cutover.clone(), other.entry.seq)));
+        }
+        Some(Delivery {
+            channel: self.channel.clone(),
+            notice,
+            memo: first.cursor.memo.clone(),
+        })
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered> {
+        let delivered = self.outside.notifier.deliver(delivery);
         match tokio::time::timeout(DELIVER_WITHIN + SLACK, delivered).await {
             Ok(delivered) => delivered,
             Err(_) => Err(Undelivered::because(format!(
@@ -318,71 +468,125 @@ impl DeliveryRun {
         }
     }
 
-    /// Writes to the cursor how far it came; the claim ends with the last message.
-    async fn advance(
+    /// Notes that a message was delivered. The adapter's note belongs to the first of its streams.
+    fn note_delivered(
         &self,
-        cursor: &mut Cursor,
-        told: &ToldEntries,
-        last: bool,
-    ) -> Result<(), Stopped> {
-        cursor.told = told.up_to;
-        cursor.ahead = told.ahead.clone();
-        cursor.refusals.retain(|seq, _| !told.has(*seq));
-        cursor.claim = if last { None } else { Some(self.claim()) };
-        self.put(cursor).await
-    }
-
-    /// Writes the failure to the cursor, and gives up the claim so that other processes can try.
-    async fn give_way(&self, mut cursor: Cursor, of: u64, undelivered: Undelivered) -> Stopped {
-        let now = self.now();
-        let why = shortened(&undelivered.why);
-        let (since, tries) = match &cursor.trouble {
-            Some(trouble) => (trouble.since, trouble.tries),
-            None => (now, 0),
-        };
-        // A message that the service refuses for good has few tries, soon after each other.
-        let failures = match cursor.refusals.get(&of) {
-            Some(refusals) if undelivered.for_good => refusals.saturating_sub(1),
-            Some(_) | None => tries,
-        };
-        let wait = backoff(failures, undelivered.again_after);
-        let (stream, channel) = &self.key;
-        if tries == 0 {
-            tracing::warn!(
-                channel = %channel_shown(channel),
-                cutover = %stream,
-                "a notification was not delivered and is tried again in {} s: {why}",
-                wait.as_secs()
-            );
-        } else {
-            tracing::debug!(channel = %channel_shown(channel), cutover = %stream, tries, "a notification was not delivered: {why}");
-        }
-        cursor.trouble = Some(Trouble {
-            since,
-            tries: tries.saturating_add(1),
-            why,
-            again_at: now.saturating_add(wait).unwrap_or(now),
-            of,
-        });
-        cursor.claim = None;
-        if undelivered.memo.is_some() {
-            cursor.memo = undelivered.memo;
-        }
-        match self.put(&mut cursor).await {
-            Ok(()) => Stopped::after(wait),
-            Err(stopped) => stopped,
+        legs: &mut [Leg],
+        next: &[usize],
+        mut memo: Option<serde_json::Value>,
+    ) {
+        for (place, index) in next.iter().enumerate() {
+            let Some(leg) = legs.get_mut(*index) else {
+                continue;
+            };
+            let Some(seq) = leg.next().map(|notice| notice.entry.seq) else {
+                continue;
+            };
+            if place == 0 {
+                leg.cursor.memo = memo.take();
+            }
+            let over = leg.note_delivered(seq);
+            if over && place == 0 {
+                let (stream, channel) = leg.key();
+                tracing::info!(channel = %channel_shown(&channel), cutover = %stream, "notifications are delivered again");
+            }
+            if let Some(wait) = leg.backs_off(self.now()) {
+                // It has overtaken one that failed lately and still waits.
+                leg.stopped = Some(Stopped::after(wait));
+            }
         }
     }
 
-    async fn put(&self, cursor: &mut Cursor) -> Result<(), Stopped> {
-        cursor.revision += 1;
-        if self.outside.journal.put_cursor(cursor).await? {
-            Ok(())
-        } else {
-            Err(Stopped {
-                wait: RIVAL_AGAIN_AFTER,
-                claimed: true,
-            })
+    /// Notes that a message was not delivered: it is tried again, or skipped.
+    fn note_undelivered(&self, legs: &mut [Leg], next: &[usize], undelivered: &Undelivered) {
+        for (place, index) in next.iter().enumerate() {
+            let Some(leg) = legs.get_mut(*index) else {
+                continue;
+            };
+            let Some(notice) = leg.next().cloned() else {
+                continue;
+            };
+            if place == 0 && undelivered.memo.is_some() {
+                leg.cursor.memo.clone_from(&undelivered.memo);
+            }
+            let (stream, channel) = leg.key();
+            let (channel, why) = (channel_shown(&channel), shortened(&undelivered.why));
+            if undelivered.for_good && leg.note_refused(&notice, &undelivered.why, self.now()) {
+                if place == 0 {
+                    tracing::error!(
+                        channel = %channel,
+                        cutover = %stream,
+                        seq = notice.entry.seq,
+                        page = notice.pages,
+                        "a notification was refused {REFUSALS_MAX} times and is skipped; later ones are still sent: {why}"
+                    );
+                }
+                continue;
+            }
+            let is_new = leg.cursor.trouble.is_none();
+            let wait = leg.note_failed(notice.entry.seq, undelivered, self.now());
+            if place > 0 {
+                continue;
+            }
+            if is_new {
+                tracing::warn!(
+                    channel = %channel,
+                    cutover = %stream,
+                    "a notification was not delivered and is tried again in {} s: {why}",
+                    wait.as_secs()
+                );
+            } else {
+                tracing::debug!(channel = %channel, cutover = %stream, "a notification was not delivered: {why}");
+            }
+        }
+    }
+
+    /// Writes to the cursors of these streams how far each came. The claim of a stream ends with its last message.
+    async fn put(&self, legs: &mut [Leg], of: &[usize]) {
+        let (mut places, mut cursors) = (Vec::new(), Vec::new());
+        for index in of {
+            let Some(leg) = legs.get_mut(*index) else {
+                continue;
+            };
+            if leg.journal_down {
+                continue;
+            }
+            let claims = !leg.is_done() && !self.is_log();
+            leg.cursor.claim = claims.then(|| self.claim());
+            leg.cursor.told = leg.told.up_to;
+            leg.cursor.ahead.clone_from(&leg.told.ahead);
+            let told = &leg.told;
+            leg.cursor.refusals.retain(|seq, _| !told.has(*seq));
+            leg.cursor.revision += 1;
+            places.push(*index);
+            cursors.push(leg.cursor.clone());
+        }
+        if cursors.is_empty() {
+            return;
+        }
+        let put = self.outside.journal.put_cursors(&cursors);
+        let put = match tokio::time::timeout(JOURNAL_WITHIN, put).await {
+            Ok(Ok(put)) => Some(put),
+            Ok(Err(error)) => {
+                tracing::debug!("the journal did not note how far people were told: {error}");
+                None
+            }
+            Err(_) => None,
+        };
+        for (place, index) in places.into_iter().enumerate() {
+            let Some(leg) = legs.get_mut(index) else {
+                continue;
+            };
+            match &put {
+                Some(put) if put.get(place) == Some(&true) => {}
+                Some(_) => {
+                    leg.stopped = Some(Stopped {
+                        wait: RIVAL_AGAIN_AFTER,
+                        claimed: true,
+                    });
+                }
+                None => leg.lose_journal(),
+            }
         }
     }
 
@@ -394,22 +598,18 @@ impl DeliveryRun {
         }
     }
 
+    fn is_log(&self) -> bool {
+        self.channel.via == Via::Log {}
+    }
+
     fn now(&self) -> Timestamp {
         self.outside.clock.now()
     }
 }
 
-/// The index of the next message: the first; while that fails, the first urgent one.
-fn next_up(waiting: &[&Arc<Notice>], cursor: &Cursor) -> Option<usize> {
-    if waiting.is_empty() {
-        return None;
-    }
-    let fails = cursor.trouble.is_some() || !cursor.refusals.is_empty();
-    let urgent = waiting.iter().position(|notice| notice.is_urgent());
-    match urgent {
-        Some(index) if fails => Some(index),
-        Some(_) | None => Some(0),
-    }
+/// The time from `now` until then; `None` if that is past.
+fn until(at: Timestamp, now: Timestamp) -> Option<Duration> {
+    Duration::try_from(at.duration_since(now)).ok()
 }
 
 /// The failure, cut to [`WHY_CHARS_MAX`].
@@ -419,7 +619,7 @@ fn shortened(why: &str) -> String {
 
 /// The wait after one more failure than `failures`, or as long as the channel asked for; no longer than the longest of
 /// [`BACKOFF`].
-fn backoff(failures: u32, asked: Option<Duration>) -> Duration {
+pub(super) fn backoff(failures: u32, asked: Option<Duration>) -> Duration {
     let wait = BACKOFF.after(failures.saturating_add(1)).unsigned_abs();
     let longest = BACKOFF.longest.unsigned_abs();
     wait.max(asked.unwrap_or_default()).min(longest)

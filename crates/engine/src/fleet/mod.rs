@@ -21,12 +21,12 @@ pub use shared_fate::SharedFate;
 use std::collections::{BTreeMap, BTreeSet};
 
 use damage::DamagedStreams;
-use held::Held;
+use held::Holding;
 use jiff::Timestamp;
 
 use super::event::{Envelope, Event};
 use super::hold::RevertCause;
-use super::paged::{Paged, Settled};
+use super::paged::Paged;
 use super::state::{Phase, State};
 use super::units::CutoverName;
 
@@ -95,10 +95,6 @@ pub struct Fleet {
     pub freeze: Option<Freeze>,
     /// The time at which a person last resumed the fleet.
     pub resumed_at: Option<Timestamp>,
-    /// The entries of `@fleet` whose pages are not known to be delivered.
-    pub pages: BTreeMap<u64, Envelope>,
-    /// The entries that end a page, if the fleet's command is not known to have been told.
-    pub settled: BTreeMap<u64, Settled>,
     /// Why `@fleet` cannot be used, if it cannot: then nothing advances; reverts and rollbacks still work.
     pub trouble: Option<String>,
     /// The number of reverts when the spent budget was last journaled.
@@ -108,7 +104,7 @@ pub struct Fleet {
     setbacks: BTreeMap<CutoverName, BTreeMap<u64, Setback>>,
     /// The entry of each cutover up to which its reverts no longer count.
     forgiven: BTreeMap<CutoverName, u64>,
-    held: Held,
+    held: Holding,
     damaged: DamagedStreams,
 }
 
@@ -127,15 +123,6 @@ impl Fleet {
             return;
         }
         self.last_at = self.last_at.max(Some(entry.at));
-        if entry.event.pages() {
-            self.pages.insert(entry.seq, entry.clone());
-        }
-        let of = self.settles(&entry.event);
-        let commanded = self.settings.notify.as_ref();
-        if !of.is_empty() && commanded.is_some_and(|notify| !notify.command.is_empty()) {
-            let entry = entry.clone();
-            self.settled.insert(entry.seq, Settled { entry, of });
-        }
         self.take_event(entry);
     }
 
@@ -168,7 +155,6 @@ impl Fleet {
                 self.announced = None;
             }
             Event::FleetBudgetSpent { spent, .. } => self.announced = Some(*spent),
-            Event::FleetHeld { reason, since, .. } => self.held.tell(entry, reason, *since),
             Event::CutoverDamaged {
                 of, entry: of_it, ..
             } => {
@@ -176,12 +162,11 @@ impl Fleet {
             }
             Event::Unreadable { why } => self.trouble = Some(why.clone()),
             // The cutovers in flight follow from their own entries, and a taken slot only decides races; a write to a
-            // damaged cutover's records is kept for the record only.
-            Event::FleetSlotTaken { .. } | Event::DamagedTakenBack { .. } => {}
-            Event::PageSent { of, .. } => {
-                self.pages.remove(of);
-                self.settled.remove(of);
-            }
+            // damaged cutover's records is kept for the record only. Older versions wrote the pages.
+            Event::FleetSlotTaken { .. }
+            | Event::DamagedTakenBack { .. }
+            | Event::FleetHeld { .. }
+            | Event::PageSent { .. } => {}
             other => {
                 self.trouble = Some(format!(
                     "entry {} is a {}, which is a cutover's",
@@ -275,22 +260,10 @@ impl Fleet {
         Some(freeze)
     }
 
-    /// Returns the next event to append to `@fleet`, once, by the first controller that notices it. All of them page: the
-    /// budget is spent, a cutover's stream is damaged, or many cutovers wait for a person, probably for one cause.
+    /// Returns the next event to append to `@fleet`, once, by the first controller that notices it. Both page: the budget is
+    /// spent, or a cutover's stream is damaged.
     pub fn news(&self) -> Option<Event> {
-        self.spent_news()
-            .or_else(|| self.damaged.news())
-            .or_else(|| self.held_news())
-    }
-
-    fn held_news(&self) -> Option<Event> {
-        let (together, since) = self.held.news()?;
-        Some(Event::FleetHeld {
-            reason: together.reason,
-            services: together.services,
-            named: together.named,
-            since,
-        })
+        self.spent_news().or_else(|| self.damaged.news())
     }
 
     fn spent_news(&self) -> Option<Event> {

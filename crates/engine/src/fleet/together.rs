@@ -1,6 +1,6 @@
 //! Questions to the fleet about several cutovers: failures and holds with one cause, and damaged streams.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
@@ -8,8 +8,6 @@ use super::damage::Damage;
 use super::held::HeldTogether;
 use super::shared_fate::{SERVICES_MIN, SharedFate, WITHIN};
 use super::{Fleet, NAMED_MAX};
-use crate::event::Envelope;
-use crate::hold::HoldReason;
 use crate::units::CutoverName;
 
 impl Fleet {
@@ -82,41 +80,8 @@ impl Fleet {
 }
 
 impl Fleet {
-    /// The entries of `@fleet` that page for all new holds in a cutover's entry; none if it pages by itself.
-    pub fn paged_by(&self, name: &CutoverName, seq: u64) -> Option<&BTreeSet<u64>> {
-        let begun = self.held.begun.get(name)?.get(&seq)?;
-        if begun.told_by.is_empty() {
-            return None;
-        }
-        Some(&begun.told_by)
-    }
-
-    /// An entry of `@fleet` that pages for cutovers.
-    pub fn told(&self, seq: u64) -> Option<&Envelope> {
-        Some(&self.held.told.get(&seq)?.entry)
-    }
-
-    /// The cutovers that an entry of `@fleet` tells of, instead of their own streams.
-    pub fn held_by(&self, seq: u64) -> impl Iterator<Item = &CutoverName> {
-        let told = self.held.told.get(&seq);
-        let together = told.into_iter().flat_map(|told| &told.members);
-        together.chain(self.damage_told(seq))
-    }
-
     /// The cutovers that now wait for a person together, by cause.
     pub fn held_together(&self) -> Vec<HeldTogether> {
-        let mut causes: BTreeMap<HoldReason, BTreeMap<&CutoverName, &HoldReason>> = BTreeMap::new();
-        for (name, reasons) in &self.held.holding {
-            for reason in reasons {
-                if let Some(cause) = reason.common() {
-                    causes
-                        .entry(cause)
-                        .or_default()
-                        .entry(name)
-                        .or_insert(reason);
-                }
-            }
-        }
-        causes.values().filter_map(HeldTogether::of).collect()
+        self.held.together()
     }
 }

@@ -15,7 +15,7 @@ use crate::evidence::tally::MetricFacts;
 use crate::hold::{HoldReason, RevertCause, SAME_HOLD_WITHIN};
 use crate::hooks::HookCalled;
 use crate::jobs::{JobTurn, JobsState};
-use crate::paged::{OpenPages, Paged, Settled};
+use crate::paged::OpenPages;
 use crate::plan::PlanSource;
 use crate::state::{
     Bake, Pause, Phase, RequestedRollback, Resubmission, State, StepApproval, SubmittedChange,
@@ -99,8 +99,6 @@ pub(super) type Taken = Result<(), String>;
 /// The effect of an entry on pages.
 struct Paging {
     pages: bool,
-    /// The pages that it ends, if the plan's command is told of that.
-    settles: Vec<Paged>,
     /// The holds that people are paged for by it.
     paged: Vec<HoldReason>,
 }
@@ -109,42 +107,28 @@ impl State {
     fn take(&mut self, entry: &Envelope) -> Taken {
         let paging = self.paging(entry);
         self.take_event(entry)?;
-        self.note_paging(entry, paging);
+        self.note_paging(entry, &paging);
         self.seq = entry.seq;
         self.last_at = self.last_at.max(entry.at);
         Ok(())
     }
 
-    /// Returns the effect of an entry on pages: if it pages, which pages it ends, and which holds people are paged for. Of
-    /// several holds only the new ones page. Computed before the entry is taken, so that one that cannot follow changes
-    /// nothing.
+    /// Returns the effect of an entry on pages: if it pages, and which holds people are paged for. Of several holds only the
+    /// new ones page. Computed before the entry is taken, so that one that cannot follow changes nothing.
     fn paging(&self, entry: &Envelope) -> Paging {
         let anew = self.pages_anew(entry);
         let pages = !anew.is_empty() || entry.event.pages();
         let again = self.pages_again(entry);
-        let commanded = self.plan().notify.as_ref();
-        // Channels have their own record of what they were told.
-        let settles = if commanded.is_some_and(|notify| !notify.command.is_empty()) {
-            self.settles(entry)
-        } else {
-            Vec::new()
-        };
         Paging {
             pages,
-            settles,
             paged: anew.into_iter().chain(again).collect(),
         }
     }
 
-    /// Remembers that an entry pages, until a delivery is journaled, and the holds that people were paged for, until they
-    /// end.
-    fn note_paging(&mut self, entry: &Envelope, paging: Paging) {
+    /// Remembers that an entry pages, and the holds that people were paged for, until they end.
+    fn note_paging(&mut self, entry: &Envelope, paging: &Paging) {
         if paging.pages {
-            self.pages.insert(entry.seq, entry.clone());
-        }
-        if !paging.settles.is_empty() {
-            let (entry, of) = (entry.clone(), paging.settles);
-            self.settled.insert(entry.seq, Settled { entry, of });
+            self.pages.insert(entry.seq);
         }
         self.open_pages.take(&entry.event, &paging.paged);
     }
@@ -317,11 +301,8 @@ impl State {
             Event::Completed { adopted: None } => self.completed(at),
             Event::Completed { adopted: Some(_) } => self.completed_as_found(at),
             Event::Abandoned { .. } => self.abandoned(at),
-            Event::PageSent { of, .. } => {
-                self.pages.remove(of);
-                self.settled.remove(of);
-                Ok(())
-            }
+            // Written by older versions. Today the cursors of channels say who was told.
+            Event::PageSent { .. } => Ok(()),
             Event::PauseRequested { reason } => {
                 let actor = entry.actor.clone();
                 self.paused = Some(Pause {
@@ -591,9 +572,8 @@ impl State {
             held: Vec::new(),
             held_at: None,
             ended_holds: BTreeMap::new(),
-            pages: BTreeMap::new(),
+            pages: BTreeSet::new(),
             open_pages: OpenPages::default(),
-            settled: BTreeMap::new(),
         }
     }
 
@@ -611,17 +591,15 @@ impl State {
         self.held_at = Some(at);
     }
 
-    /// Begins another attempt. Of the one before, only the plan, the baseline and the undelivered pages are kept.
+    /// Begins another attempt. Of the one before, only the plan, the baseline and the numbers of the pages are kept.
     fn begin_attempt(&mut self, at: Timestamp) {
         let (name, source) = (self.name.clone(), self.source.clone());
         let fresh = Self::waiting(name, self.attempt.saturating_add(1), source, at);
         let (baseline, pages) = (self.baseline.take(), std::mem::take(&mut self.pages));
-        let settled = std::mem::take(&mut self.settled);
         *self = Self {
             last_at: self.last_at,
             baseline,
             pages,
-            settled,
             ..fresh
         };
     }

@@ -1,6 +1,7 @@
 use super::*;
-use crate::event::Event;
+use crate::event::{Envelope, Event};
 use crate::hold::{HaltReason, HoldReason};
+use crate::paged::Paged;
 
 fn channel(on: &[&str], except: &[&str]) -> Channel {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();

@@ -82,7 +82,7 @@ impl Checker {
         }
         self.note_pages(entry);
         if let Event::Halted { .. } = &entry.event
-            && !self.pages_wait_for(entry.seq)
+            && !self.is_page(entry.seq)
         {
             broken.push(violation(
                 Invariant::I3,
@@ -386,7 +386,7 @@ impl Checker {
     }
 
     fn note_pages(&mut self, entry: &Envelope) {
-        if !self.pages_wait_for(entry.seq) {
+        if !self.is_page(entry.seq) {
             return;
         }
         match &entry.event {
@@ -402,8 +402,8 @@ impl Checker {
         }
     }
 
-    fn pages_wait_for(&self, seq: u64) -> bool {
-        matches!(&self.state, Some(state) if state.pages.contains_key(&seq))
+    fn is_page(&self, seq: u64) -> bool {
+        matches!(&self.state, Some(state) if state.pages.contains(&seq))
     }
 }
 

@@ -147,7 +147,7 @@ fn a_hold_wakes_people_once_in_twenty_minutes_and_a_halt_not_twice() {
     assert_eq!(pages(&world), 3);
     world.append("controller", held(vec![HoldReason::Halted { reason }]));
     assert_eq!(pages(&world), 3, "that it halted has been said");
-    let first = *world.state().pages.keys().next().expect("a page");
+    let first = *world.state().pages.first().expect("a page");
     world.append(
         "notifier",
         Event::PageSent {
@@ -156,7 +156,7 @@ fn a_hold_wakes_people_once_in_twenty_minutes_and_a_halt_not_twice() {
             skipped: Vec::new(),
         },
     );
-    assert_eq!(pages(&world), 2);
+    assert_eq!(pages(&world), 3, "an entry of an older version");
 }
 
 #[test]

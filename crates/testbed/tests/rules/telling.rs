@@ -4,8 +4,10 @@ use cutover_engine::event::{Envelope, Event, FailureClass, JOURNAL_VERSION, Reve
 use cutover_engine::hold::{HaltReason, HoldReason, RevertCause};
 use cutover_engine::jobs::JobSide;
 use cutover_engine::notify::{
-    Address, Channel, INFO, KINDS, Notice, PAGE, Standing, Via, fresh, key, topics,
+    Address, Channel, INFO, KINDS, News, Notice, PAGE, Standing, Via, channel_shown, fresh, key,
+    topics,
 };
+use cutover_engine::paged::Paged;
 use cutover_engine::state::Phase;
 use cutover_engine::units::{CutoverName, Share, WriteId};
 use jiff::Timestamp;
@@ -233,6 +235,14 @@ fn every_word_that_a_channel_may_ask_for_is_an_events_or_a_holds() {
 fn a_channel_is_known_by_its_service_and_its_address_and_names_its_secrets() {
     let secret = |text: &str| text.parse().expect("it names a secret");
     for (via, id, secrets) in [
+        (Via::Log {}, "log", vec![]),
+        (
+            Via::Command {
+                argv: vec!["page".to_owned(), "sre".to_owned()],
+            },
+            "command page\u{1f}sre",
+            vec![],
+        ),
         (
             Via::SlackWebhook {
                 webhook: secret("${SLACK_URL}"),
@@ -289,11 +299,73 @@ fn a_channel_is_known_by_its_service_and_its_address_and_names_its_secrets() {
 }
 
 #[test]
+fn the_log_gets_pages_and_a_command_their_ends_too_and_nothing_else() {
+    let command = Via::Command {
+        argv: vec!["page".to_owned()],
+    };
+    let told = |via: &Via, pages: bool, settles: &[Paged]| {
+        let (entry, settles) = (
+            entry(Event::Reverted { cancelled: false }),
+            settles.to_vec(),
+        );
+        let channel = Channel {
+            via: via.clone(),
+            ..channel(PAGE)
+        };
+        let (_, told) = News::of_fleet(settles).notice(&entry, pages, None, vec![channel]);
+        !told.is_empty()
+    };
+    let ends = [Paged::Event("halted")];
+    assert!(told(&Via::Log {}, true, &[]) && told(&command, true, &[]));
+    assert!(!told(&Via::Log {}, false, &ends) && told(&command, false, &ends));
+    assert!(!told(&Via::Log {}, false, &[]) && !told(&command, false, &[]));
+}
+
+#[test]
+fn a_hold_that_is_back_soon_is_told_to_services_that_paged_for_it_and_to_no_command() {
+    let mut world = baking();
+    let held = |because: Vec<HoldReason>| Event::StepHeld { because };
+    let drift = HoldReason::AlreadyAtBaseline {};
+    world.append("controller", held(vec![drift.clone()]));
+    world.append("controller", held(Vec::new()));
+    let back = Envelope {
+        at: world.now,
+        ..entry(held(vec![drift]))
+    };
+    let command = Via::Command {
+        argv: vec!["page".to_owned()],
+    };
+    let command = Channel {
+        via: command,
+        ..channel(PAGE)
+    };
+    let news = News::of(Some(world.state()), &back);
+    let (_, told) = news.notice(&back, false, None, vec![command, channel(PAGE)]);
+    assert_eq!(told, [channel(PAGE)]);
+}
+
+#[test]
+fn a_command_is_shown_without_what_looks_like_a_secret() {
+    let argv = ["page", "--token", "xoxb-1234567890-abcdefghij"];
+    let channel = Channel {
+        via: Via::Command {
+            argv: argv.map(str::to_owned).to_vec(),
+        },
+        ..channel(PAGE)
+    };
+    let shown = channel_shown(&channel.id());
+    assert!(shown.starts_with("command page --token "), "{shown}");
+    assert!(!shown.contains("xoxb"), "{shown}");
+}
+
+#[test]
 fn a_notice_has_one_key_and_says_where_the_cutover_stands() {
     let mut notice = Notice {
         entry: entry(Event::Completed { adopted: None }),
         pages: false,
         settles: Vec::new(),
+        causes: Vec::new(),
+        others: Vec::new(),
         standing: None,
         test: false,
     };

@@ -118,27 +118,9 @@ impl Many {
         self.says(name, event)
     }
 
-    /// What is to be told of the fleet: how many are held, which are named, and since when.
-    fn news(&self) -> Option<(usize, Vec<String>, Timestamp)> {
-        match self.fleet.news()? {
-            Event::FleetHeld {
-                services,
-                named,
-                since,
-                ..
-            } => Some((services, texts(&named), since)),
-            other => panic!("{other:?}"),
-        }
-    }
-
     fn tell(&mut self) -> u64 {
         let news = self.fleet.news().expect("there is news");
         self.fleet_says(news)
-    }
-
-    fn paged_by(&self, name: &str, seq: u64) -> Vec<u64> {
-        let told = self.fleet.paged_by(&CutoverName::from(name), seq);
-        told.into_iter().flatten().copied().collect()
     }
 }
 
@@ -160,113 +142,57 @@ fn alarm_red() -> RevertCause {
 }
 
 #[test]
-fn three_that_wait_for_a_person_by_one_cause_within_ten_minutes_are_told_of_together() {
-    for (third_after, together) in [(600, true), (601, false)] {
-        let mut many = Many::waiting(&["a", "b", "c"]);
-        let since = many.now;
-        many.holds("a", &[red("errors")]);
-        many.pass(300);
-        many.holds("b", &[red("errors")]);
-        assert_eq!(many.news(), None, "two are two");
-        many.pass(third_after - 300);
-        many.holds("c", &[red("errors")]);
-        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
-        assert_eq!(many.news(), together.then_some((3, names, since)));
-    }
-    let mut many = Many::waiting(&["a", "b", "c"]);
-    many.holds("a", &[red("errors")]);
-    many.holds("b", &[red("errors")]);
-    many.holds("c", &[red("latency")]);
-    assert_eq!(many.news(), None, "two causes");
-}
-
-#[test]
-fn of_many_the_first_ten_are_named() {
-    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
-    let mut many = Many::waiting(&names);
-    let since = many.now;
-    for name in names {
-        many.holds(name, &[red("errors")]);
-    }
-    let named: Vec<String> = names[..10].iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(many.news(), Some((12, named, since)));
-}
-
-#[test]
-fn what_the_fleet_tells_the_cutovers_need_not_and_what_comes_later_is_news_again() {
-    let mut many = Many::waiting(&["a", "b", "c", "d", "e"]);
-    let a = many.holds("a", &[red("errors")]);
-    let b = many.holds("b", &[red("errors"), red("latency")]);
-    assert_eq!(many.paged_by("a", a), [0; 0]);
-    many.holds("c", &[red("errors")]);
-    let told = many.tell();
-    assert_eq!(many.news(), None, "it is told once");
-    assert_eq!(many.paged_by("a", a), [told]);
-    assert_eq!(
-        many.paged_by("b", b),
-        [0; 0],
-        "its latency is news of its own"
-    );
-    assert_eq!(many.paged_by("a", a + 1), [0; 0]);
-    let entry = many.fleet.told(told).expect("it pages");
-    assert_eq!(entry.event.label(), "fleet_held");
-    assert!(many.fleet.told(told + 1).is_none());
-    let of: Vec<CutoverName> = many.fleet.held_by(told).cloned().collect();
-    assert_eq!(texts(&of), ["a", "b", "c"]);
-    many.pass(600);
-    let d = many.holds("d", &[red("errors")]);
-    assert_eq!(many.paged_by("d", d), [told], "within ten minutes");
-    assert_eq!(many.news(), None);
-    many.pass(1);
-    let e = many.holds("e", &[red("errors")]);
-    assert_eq!(many.paged_by("e", e), [0; 0]);
-    assert_eq!(many.news(), None, "of all near it, two");
-}
-
-#[test]
-fn what_was_delivered_one_by_one_is_told_together_only_for_one_that_was_not() {
-    let mut many = Many::waiting(&["a", "b", "c", "d"]);
-    for name in ["a", "b", "c"] {
-        let of = many.holds(name, &[red("errors")]);
-        many.says(
-            name,
-            Event::PageSent {
-                of,
-                logged_only: false,
-                skipped: Vec::new(),
-            },
-        );
-    }
-    assert_eq!(many.news(), None);
-    many.pass(60);
-    let since = many.now;
-    let d = many.holds("d", &[red("errors")]);
-    let names = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-    assert_eq!(many.news(), Some((4, names, since)));
-    let told = many.tell();
-    assert_eq!(many.paged_by("d", d), [told]);
-    let delivered = many.paged_by("a", d - 1);
-    assert_eq!(delivered, [0; 0], "its page has arrived");
-}
-
-#[test]
-fn a_matter_of_its_own_pages_by_itself_and_says_the_rest_with_it() {
+fn a_page_has_the_causes_that_others_may_have_too_unless_it_is_also_a_matter_of_its_own() {
     let mut many = Many::waiting(&["a", "b", "c"]);
     let own = HoldReason::AlreadyAtBaseline {};
-    for name in ["a", "b", "c"] {
-        many.holds(name, &[red("errors"), own.clone()]);
-    }
-    assert_eq!(many.news(), None);
+    let causes = |many: &Many, because: &[HoldReason]| {
+        let name = CutoverName::from("a");
+        let state = &many.states[&name];
+        let because = because.to_vec();
+        let entry = many.envelope(name, state.seq + 1, Event::StepHeld { because });
+        state.common_causes(&entry)
+    };
+    assert_eq!(causes(&many, &[red("errors")]), [red("errors")]);
+    let two = [red("errors"), red("latency")];
+    assert_eq!(causes(&many, &two), two);
+    let paused = HoldReason::Paused { reason: None };
+    assert_eq!(
+        causes(&many, &[red("errors"), paused.clone()]),
+        [red("errors")]
+    );
+    assert_eq!(causes(&many, &[red("errors"), own.clone()]), []);
+    assert_eq!(causes(&many, &[paused]), [], "it does not page");
     // What was known before is not new with what comes later.
+    many.holds("a", std::slice::from_ref(&own));
+    assert_eq!(
+        causes(&many, &[red("errors"), own.clone()]),
+        [red("errors")]
+    );
+    many.holds("a", &[red("errors"), own.clone()]);
+    assert_eq!(causes(&many, &[red("errors"), own]), []);
+}
+
+#[test]
+fn the_page_of_an_older_version_for_many_changes_nothing() {
     let mut many = Many::waiting(&["a", "b", "c"]);
     for name in ["a", "b", "c"] {
-        many.holds(name, std::slice::from_ref(&own));
+        many.holds(name, &[red("errors")]);
     }
-    many.pass(60);
-    for name in ["a", "b", "c"] {
-        many.holds(name, &[red("errors"), own.clone()]);
-    }
-    assert_eq!(many.news().map(|(services, ..)| services), Some(3));
+    assert_eq!(
+        many.fleet.news(),
+        None,
+        "they are told together when it is delivered"
+    );
+    let (mut before, since) = (many.fleet.clone(), many.now);
+    let told = many.fleet_says(Event::FleetHeld {
+        reason: red("errors"),
+        services: 3,
+        named: ["a", "b", "c"].map(CutoverName::from).to_vec(),
+        since,
+    });
+    before.seq = told;
+    before.last_at = Some(many.now);
+    assert_eq!(many.fleet, before);
 }
 
 /// By cause: how many wait now, and the first reason.
@@ -469,13 +395,11 @@ fn a_spent_budget_is_told_once_until_the_fleet_is_resumed() {
     };
     assert_eq!(spent(&many), Some((1, 1)));
     let told = many.tell();
-    assert!(many.fleet.pages.contains_key(&told));
     many.fleet_says(Event::PageSent {
         of: told,
         logged_only: false,
         skipped: Vec::new(),
     });
-    assert!(many.fleet.pages.is_empty());
     many.reverts("b", alarm_red());
     assert_eq!(spent(&many), None, "one more is no news");
     many.fleet_says(accepted(2));

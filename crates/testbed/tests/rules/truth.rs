@@ -101,7 +101,7 @@ fn who_holds_weight_beside_the_baseline_is_named_with_share_and_target_and_pages
     let found = found.rfind(|entry| entry.event.label() == "stray_weights_found");
     let found = found.expect("it is journaled");
     assert!(found.event.pages());
-    assert!(world.state().pages.contains_key(&found.seq));
+    assert!(world.state().pages.contains(&found.seq));
 }
 
 #[test]

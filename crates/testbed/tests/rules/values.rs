@@ -142,12 +142,12 @@ fn a_page_that_was_not_delivered_outlives_a_retry() {
     let mut world = baking();
     world.turn("errors", AlarmState::Alarm);
     world.run_to(Phase::Reverted);
-    let pages: Vec<u64> = world.state().pages.keys().copied().collect();
+    let pages: Vec<u64> = world.state().pages.iter().copied().collect();
     assert!(!pages.is_empty());
     world.turn("errors", AlarmState::Ok);
     world.ask(Event::RetryRequested { reason: None });
     assert_eq!(world.state().attempt, 2);
-    let after: Vec<u64> = world.state().pages.keys().copied().collect();
+    let after: Vec<u64> = world.state().pages.iter().copied().collect();
     assert_eq!(after, pages);
 }
 
