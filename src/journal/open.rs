@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::disk;
 use super::memory::MemoryJournal;
-use super::schema::Open;
+use super::mode::Open;
 use super::sqlite::SqliteJournal;
 use crate::ports::Journal;
 use crate::ports::JournalError;

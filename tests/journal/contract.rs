@@ -14,6 +14,7 @@ use cutover::engine::event::Event;
 use cutover::engine::event::JOURNAL_VERSION;
 use cutover::journal::MemoryJournal;
 use cutover::journal::Open;
+use cutover::journal::SlotJournal;
 use cutover::journal::open;
 use cutover::ports::Append;
 use cutover::ports::Claim;
@@ -23,6 +24,7 @@ use cutover::ports::Journal;
 use cutover::ports::JournalError;
 use cutover::ports::Position;
 use cutover::ports::Trouble;
+use cutover::sim::slots::MemorySlots;
 use tempfile::TempDir;
 
 use super::append_one;
@@ -34,6 +36,8 @@ use super::examples;
 enum Place {
     Memory(MemoryJournal),
     Sqlite(TempDir),
+    /// A journal in a table.
+    Slots(MemorySlots),
 }
 
 impl Place {
@@ -45,8 +49,16 @@ impl Place {
         Self::Sqlite(tempfile::tempdir().expect("a folder"))
     }
 
+    fn slots() -> Self {
+        Self::Slots(MemorySlots::new())
+    }
+
     fn open(&self) -> Arc<dyn Journal> {
         match self {
+            Self::Slots(slots) => {
+                let slots = Arc::new(slots.clone());
+                Arc::new(SlotJournal::new(slots, "J", "dynamodb:T/J"))
+            }
             Self::Memory(journal) => Arc::new(journal.clone()),
             Self::Sqlite(folder) => {
                 let url = format!("sqlite:{}", folder.path().join("journal.db").display());
@@ -70,6 +82,13 @@ macro_rules! contract {
             $(#[tokio::test]
             async fn $claim() {
                 super::$claim(&super::Place::sqlite()).await;
+            })*
+        }
+
+        mod slots {
+            $(#[tokio::test]
+            async fn $claim() {
+                super::$claim(&super::Place::slots()).await;
             })*
         }
     };

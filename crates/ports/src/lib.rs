@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod journal;
 mod people;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub use journal::{
     Position, Skipped, Trouble,
 };
 pub use people::{DELIVER_WITHIN, Delivery, Notifier, Page, Publication, Topics, Undelivered};
+pub use slots::{REVISION, SLOT_BYTES_MAX, SlotField, SlotItem, SlotPage, Slots, SwapAnswer};
 
 /// Reads the wall clock. Waiting is done with `tokio::time`, which the rehearsal's clock drives too.
 #[async_trait]
