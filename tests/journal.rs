@@ -3,6 +3,8 @@
 mod contract;
 pub(crate) mod examples;
 mod files;
+#[cfg(feature = "dynamodb")]
+mod ministack;
 mod records;
 mod shared;
 

@@ -17,8 +17,10 @@ use crate::report::history::{to_json, to_text};
 /// # Errors
 /// There is no such cutover or journal, or the journal cannot be read.
 pub fn run(context: &mut Context<'_>, args: &History) -> Result<Exit> {
-    let journal = open_journal(context, Open::ReadOnly)?;
-    let books = block_on(async { Ok(Books::read(journal.as_ref()).await?) })?;
+    let books = block_on(async {
+        let journal = open_journal(context, Open::ReadOnly).await?;
+        Ok(Books::read(journal.as_ref()).await?)
+    })?;
     let name = CutoverName::from(args.name.as_str());
     let entries = if is_fleet(&name) {
         &books.fleet_entries

@@ -18,6 +18,7 @@ pub mod generate;
 pub mod help;
 pub mod history;
 pub mod ignore_alarm;
+pub mod journals;
 pub mod logging;
 pub mod names;
 pub mod notify_test;
@@ -43,7 +44,7 @@ use anyhow::Result;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
 
-use args::{Cli, Command};
+use args::{Cli, Command, JournalCommand};
 use clock::SystemClock;
 use context::{Context, Terminal, block_on};
 use error::Expected;
@@ -108,6 +109,10 @@ fn manner(command: &Command) -> Manner {
         Command::Preview(_) | Command::Backtest(_) => (Patience::ForReader, true),
         // It goes on until it is interrupted, and then ends, whether anybody reads or not.
         Command::Status(args) if args.watch => (Patience::None, false),
+        Command::Journal(JournalCommand::Verify(_)) => (Patience::ForReader, false),
+        Command::Journal(JournalCommand::Create(_) | JournalCommand::Copy(_)) => {
+            (Patience::None, true)
+        }
         Command::Check(_)
         | Command::Rehearse(_)
         | Command::Status(_)
@@ -164,9 +169,9 @@ fn shortened(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Checks the environment before a command uses the network.
-fn prepare(command: &Command) -> Result<()> {
-    if !manner(command).uses_network {
+/// Checks the environment before a command uses the network, for itself or for its journal.
+fn prepare(command: &Command, journal: &str) -> Result<()> {
+    if !manner(command).uses_network && !journals::open::is_remote(journal) {
         return Ok(());
     }
     environment::prepare(&variables::variable).map_err(|unfit| {
@@ -176,7 +181,7 @@ fn prepare(command: &Command) -> Result<()> {
 }
 
 fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Result<Exit> {
-    prepare(command)?;
+    prepare(command, &context.global.journal)?;
     match command {
         Command::Check(args) => check::run(context, args),
         Command::Preview(args) => preview::run(context, args),
@@ -207,6 +212,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Re
         Command::Rollback(args) => rollback::run(context, args, output),
         Command::NotifyTest(args) => notify_test::run(context, args),
         Command::History(args) => history::run(context, args),
+        Command::Journal(command) => journals::run(context, command),
         Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),
         Command::Man => generate::man(context),

@@ -106,7 +106,7 @@ async fn of_journal(
     names: &[String],
     targets: &mut Targets,
 ) -> Result<()> {
-    let journal = open_journal(context, Open::ReadOnly)?;
+    let journal = open_journal(context, Open::ReadOnly).await?;
     let books = Books::read(journal.as_ref()).await?;
     let wanted: Vec<CutoverName> = if names.is_empty() {
         let unfinished = books.states().filter(|state| !state.phase.is_final());

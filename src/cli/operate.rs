@@ -62,7 +62,7 @@ impl Desk {
     /// # Errors
     /// It does not exist, or cannot be read.
     pub async fn open(context: &Context<'_>) -> Result<Self> {
-        let journal = open_journal(context, Open::Existing)?;
+        let journal = open_journal(context, Open::Existing).await?;
         let books = Books::read(journal.as_ref()).await?;
         Ok(Self { journal, books })
     }

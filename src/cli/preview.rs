@@ -140,7 +140,7 @@ fn fleet_of(source: &PlanSource) -> Option<FleetSettings> {
 
 /// Returns the cutovers of the journal, after which plans may come.
 async fn known_names(context: &Context<'_>) -> Result<BTreeSet<CutoverName>> {
-    match open_journal(context, Open::ReadOnly) {
+    match open_journal(context, Open::ReadOnly).await {
         Ok(journal) => {
             let books = Books::read(journal.as_ref()).await?;
             Ok(books.names().into_iter().collect())
@@ -155,7 +155,7 @@ async fn known_states(
     context: &mut Context<'_>,
     sources: &[PlanSource],
 ) -> Result<(BTreeMap<CutoverName, State>, Fleet)> {
-    let journal = match open_journal(context, Open::ReadOnly) {
+    let journal = match open_journal(context, Open::ReadOnly).await {
         Ok(journal) => journal,
         Err(error) => {
             if let Some(Expected::JournalMissing { .. }) = error.downcast_ref::<Expected>() {

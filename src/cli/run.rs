@@ -46,7 +46,7 @@ const READ_WITHIN_UNDER_WAY: Duration = Duration::from_secs(2);
 /// A plan is not valid and belongs to no unfinished cutover, or the journal cannot be created.
 pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exit> {
     block_on(async {
-        let journal = open_journal(context, Open::Create)?;
+        let journal = open_journal(context, Open::Create).await?;
         match start(context, args, journal.as_ref()).await? {
             Readiness::Refused => Ok(Exit::PlanInvalid),
             Readiness::Go { file_refused } => {

@@ -42,11 +42,11 @@ const FRESH_SECS_MIN: u64 = 60;
 /// # Errors
 /// A name is not in the journal, or the journal cannot be read. A missing journal is no error (semantics G2).
 pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
-    let journal = match open_journal(context, Open::ReadOnly) {
-        Ok(journal) => journal,
-        Err(error) => return without_journal(context, error),
-    };
     block_on(async {
+        let journal = match open_journal(context, Open::ReadOnly).await {
+            Ok(journal) => journal,
+            Err(error) => return without_journal(context, error),
+        };
         if args.watch {
             tokio::select! {
                 shown = watch(context, journal.as_ref(), args) => shown,
@@ -65,12 +65,18 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
 /// # Errors
 /// Any other error.
 fn without_journal(context: &mut Context<'_>, error: anyhow::Error) -> Result<Exit> {
-    let Some(Expected::JournalMissing { place }) = error.downcast_ref::<Expected>() else {
+    let Some(Expected::JournalMissing { place, in_table }) = error.downcast_ref::<Expected>()
+    else {
         return Err(error);
+    };
+    let beginning = if *in_table {
+        "start with `cutover journal create URL`, which makes a table with one"
+    } else {
+        "start with `cutover run PATH…`, which creates one"
     };
     context.note(&format!(
         "no journal at {place}, so there are no cutovers; name another with `--journal URL` or CUTOVER_JOURNAL, or \
-         start with `cutover run PATH…`, which creates one"
+         {beginning}"
     ))?;
     // A program gets an empty array in both formats (semantics G2); a person on a terminal gets words.
     if context.json() || !context.terminal.out {
@@ -194,7 +200,7 @@ async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) 
 }
 
 /// Returns true if a heartbeat is recent enough: the controller is assumed to be alive (semantics G3).
-fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
+pub(super) fn is_fresh(heartbeat: &Heartbeat, now: Timestamp) -> bool {
     let limit = heartbeat
         .interval_secs
         .saturating_mul(3)

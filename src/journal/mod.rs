@@ -13,9 +13,13 @@ mod open;
 mod record;
 mod schema;
 mod sqlite;
+mod url;
 
 pub use log::SlotJournal;
 pub use memory::MemoryJournal;
 pub use mode::Open;
 pub use open::open;
 pub use sqlite::SqliteJournal;
+pub use url::DEFAULT_JOURNAL;
+pub use url::JournalUrl;
+pub use url::TableUrl;

@@ -33,11 +33,14 @@ use super::entry;
 use super::examples;
 
 /// A place that a journal can be opened at, more than once.
-enum Place {
+pub(super) enum Place {
     Memory(MemoryJournal),
     Sqlite(TempDir),
     /// A journal in a table.
     Slots(MemorySlots),
+    /// A journal in a table of an emulator by others.
+    #[cfg(feature = "dynamodb")]
+    Emulated(super::ministack::EmulatedTable),
 }
 
 impl Place {
@@ -55,6 +58,8 @@ impl Place {
 
     fn open(&self) -> Arc<dyn Journal> {
         match self {
+            #[cfg(feature = "dynamodb")]
+            Self::Emulated(table) => table.open(),
             Self::Slots(slots) => {
                 let slots = Arc::new(slots.clone());
                 Arc::new(SlotJournal::new(slots, "J", "dynamodb:T/J"))
@@ -68,9 +73,14 @@ impl Place {
     }
 }
 
-/// Makes a test of every claim for every kind of journal.
+/// Makes a test of every claim for every kind of journal. The emulator is started once for all of them.
 macro_rules! contract {
     ($($claim:ident),* $(,)?) => {
+        #[cfg(feature = "dynamodb")]
+        pub(super) async fn every_claim_holds(place: impl Fn(&str) -> Place) {
+            $(Box::pin($claim(&place(stringify!($claim)))).await;)*
+        }
+
         mod memory {
             $(#[tokio::test]
             async fn $claim() {

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cutover::engine::event::Event;
+use cutover::engine::hold::HoldReason;
+use cutover::engine::units::Weight;
+use cutover::engine::units::WeightPair;
 use cutover::journal::Open;
 use cutover::journal::SlotJournal;
 use cutover::ports::Append;
+use cutover::ports::Glance;
 use cutover::ports::Heartbeat;
 use cutover::ports::Journal;
 use cutover::ports::JournalError;
@@ -15,6 +19,7 @@ use cutover::ports::SlotItem;
 use cutover::ports::Slots;
 use cutover::sim::slots::MemorySlots;
 use cutover::sim::slots::SlotFault;
+use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::append_one;
@@ -393,6 +398,35 @@ async fn thirty_thousand_entries_are_read_in_few_calls_once_they_are_packed() {
     assert_eq!(read[first_append..], whole, "packs and log hold the same");
     assert!(usage.reads <= 5, "{usage:?}");
     assert_eq!(fresh.read_after(end).await, Ok((Vec::new(), end)));
+    // `status` reads heartbeats, cursors and the log; 10 calls of 20 ms are far below 2 s.
+    let shared: Arc<dyn Slots> = Arc::new(slots.clone());
+    let place = "dynamodb:T/J";
+    slots.take_usage();
+    SlotJournal::open(Arc::clone(&shared), "K", place, Open::Create, at(0))
+        .await
+        .unwrap();
+    read_all(&journal(&slots)).await;
+    let describe_table = 1;
+    assert!(describe_table + slots.take_usage().reads <= 10);
+    // `run --once` does the same, and then its controller reads the log, and again in each of its rounds.
+    SlotJournal::open(shared, "K", place, Open::Existing, at(0))
+        .await
+        .unwrap();
+    let single = journal(&slots);
+    read_all(&single).await;
+    single.read_after(Position(0)).await.unwrap();
+    for _ in 0..3 {
+        single.read_after(end).await.unwrap();
+    }
+    single.beat(&heartbeat("once", 100)).await.unwrap();
+    assert!(describe_table + slots.take_usage().reads <= 20);
+}
+
+/// Reads what a command reads at its start.
+async fn read_all(journal: &SlotJournal) {
+    journal.heartbeats().await.unwrap();
+    journal.cursors().await.unwrap();
+    journal.read_after(Position(0)).await.unwrap();
 }
 
 #[tokio::test]
@@ -456,4 +490,74 @@ async fn two_processes_that_pack_at_once_leave_one_row_of_packs() {
     let (_, end) = journal(&slots).read_after(Position(0)).await.unwrap();
     assert_eq!(end, Position(u64::try_from(expected).unwrap()));
     assert!(slots.take_usage().reads <= 3);
+}
+
+/// The heartbeat of a controller that watches a thousand cutovers, all at different points of their bakes.
+fn large_heartbeat(controller: &str, secs: i64) -> Heartbeat {
+    let mut beat = heartbeat(controller, secs);
+    for number in 0..1_000_i64 {
+        // Steps begin when Route 53 and CloudWatch have answered, so these times have nanoseconds.
+        let nanos = (number * 377_770_417) % 1_000_000_000;
+        let until = at(90_000 + number * 53) + SignedDuration::from_nanos(nanos);
+        let because = HoldReason::Baking {
+            step: u16::try_from(number % 7 + 1).unwrap(),
+            until: Some(until),
+            counted_secs: 10_000 + (number * 7_919) % 80_000 + secs,
+        };
+        let glance = Glance {
+            because: vec![because],
+            next_at: Some(until),
+            weights: vec![Some(WeightPair {
+                old: Weight(90),
+                new: Weight(10),
+            })],
+            observed_at: Some(at(secs) + SignedDuration::from_millis(number % 7)),
+            observed_share: None,
+        };
+        let name = format!("service-{number:04}");
+        beat.cutovers.insert(name.as_str().into(), glance);
+    }
+    beat
+}
+
+/// What a controller does with its journal while nothing happens: it waits for entries, and every 10 s it reads the journal
+/// and leaves a heartbeat.
+async fn quiet_controller(journal: SlotJournal, name: &str, secs: i64) {
+    for round in 0..secs / 10 {
+        let wait = tokio::time::timeout(Duration::from_secs(10), journal.changed(Position(1)));
+        assert!(wait.await.is_err(), "nothing was appended");
+        let read = journal.read_after(Position(1)).await;
+        assert_eq!(read, Ok((Vec::new(), Position(1))));
+        let beat = large_heartbeat(name, round * 10);
+        journal.beat(&beat).await.unwrap();
+    }
+}
+
+/// An hour costs, at AWS's list prices for billing on demand in us-east-1 (since November 2024 US$ 0.125 for a million read
+/// units and US$ 0.625 for a million write units):
+///
+/// - looks for entries: 2 controllers × 3,600 × 1 read unit = 7,200
+/// - rounds: 2 × 360 × 1 read unit = 720
+/// - heartbeats: 2 × 360 × 24 write units = 17,280, and a look at all heartbeats each hour
+///
+/// A month of 730 hours has 5.9 million read units (US$ 0.73) and 12.3 million write units (US$ 7.68). The 130,000 entries of
+/// a month of 1,000 services add about US$ 0.15, and the storage of less than 1 GB, with recovery, US$ 0.45. Ten minutes are
+/// played.
+#[tokio::test(start_paused = true)]
+async fn a_quiet_month_of_a_thousand_services_with_two_controllers_costs_less_than_ten_dollars() {
+    let slots = MemorySlots::new();
+    let (one, two) = (journal(&slots), journal(&slots));
+    one.append(append_one("api", 0, "first")).await.unwrap();
+    two.read_after(Position(0)).await.unwrap();
+    slots.take_usage();
+    tokio::join!(
+        quiet_controller(one, "controller-1", 600),
+        quiet_controller(two, "controller-2", 600),
+    );
+    let part = slots.take_usage();
+    assert!(part.reads <= 1_350, "{part:?}");
+    assert!(part.writes <= 120, "{part:?}");
+    let micro_dollars_an_hour = (part.read_units * 125 + part.write_units * 625) * 6 / 1_000;
+    let dollars_a_month = micro_dollars_an_hour * 730 / 1_000_000;
+    assert!(dollars_a_month < 9, "US$ {dollars_a_month}: {part:?}");
 }

@@ -122,6 +122,32 @@ pub trait Journal: Send + Sync {
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
         Ok(Vec::new())
     }
+
+    /// Reads everything that is stored, and checks that it is as it was written. Whether entries make sense is not asked.
+    ///
+    /// # Errors
+    /// `Unusable`: it is not.
+    async fn verify(&self) -> Result<StorageReport, JournalError> {
+        Ok(StorageReport::Unchecked)
+    }
+}
+
+/// What was checked of a journal's storage, and found in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageReport {
+    /// Nothing can be checked.
+    Unchecked,
+    /// The file is whole.
+    File,
+    /// The hash of each append follows from those before it.
+    Table {
+        /// The appends.
+        appends: u64,
+        /// The packs that hold the same as the log.
+        packs: u64,
+        /// The packs that do not, by their first positions. They are not used.
+        spoiled_packs: Vec<u64>,
+    },
 }
 
 /// How far a channel has been told of a stream. Kept beside the events, and not part of the state.

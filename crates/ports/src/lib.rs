@@ -34,7 +34,7 @@ pub use error::CallError;
 pub use files::{BreakGlass, PlanFiles, PlanFilesNow, RecordKey};
 pub use journal::{
     APPEND_EVENTS_MAX, Append, Claim, Cursor, Glance, Heartbeat, Journal, JournalError, NewEntry,
-    Position, Skipped, Trouble,
+    Position, Skipped, StorageReport, Trouble,
 };
 pub use people::{DELIVER_WITHIN, Delivery, Notifier, Page, Publication, Topics, Undelivered};
 pub use slots::{REVISION, SLOT_BYTES_MAX, SlotField, SlotItem, SlotPage, Slots, SwapAnswer};

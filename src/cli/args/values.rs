@@ -5,6 +5,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned};
 
 use crate::engine::state::Phase;
+use crate::journal::JournalUrl;
 
 /// The start of a rehearsal, and the time zone in which its times are shown.
 #[derive(Debug, Clone)]
@@ -136,14 +137,7 @@ const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
 
 /// Reads the URL of a journal; the journal itself is not looked for.
 pub(super) fn journal_url(text: &str) -> Result<String, String> {
-    match text.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(text.to_owned()),
-        Some(("memory", "")) => Ok(text.to_owned()),
-        Some(("dynamodb", _)) => {
-            Err("journals in DynamoDB are not yet supported; write `sqlite:PATH`".to_owned())
-        }
-        _ => Err("write `sqlite:PATH`".to_owned()),
-    }
+    JournalUrl::parse(text).map(|_| text.to_owned())
 }
 
 /// The longest reason, in bytes (semantics M8): every entry that repeats it is sent to people.

@@ -13,10 +13,11 @@
 //! | `chain.rs` | what a process knows of the log |
 //! | `packs.rs` | copies of some hundred appends in one item |
 //! | `reader.rs` | reading the log, and checking its chain |
-//! | `beside.rs` | heartbeats and cursors |
+//! | `verify.rs` | checking everything that is stored |
+//! | `beats_and_cursors.rs` | heartbeats and cursors |
 //! | `slot_journal.rs` | the port `Journal` |
 
-mod beside;
+mod beats_and_cursors;
 mod blob;
 mod body;
 mod chain;
@@ -25,5 +26,6 @@ mod layout;
 mod packs;
 mod reader;
 mod slot_journal;
+mod verify;
 
 pub use slot_journal::SlotJournal;

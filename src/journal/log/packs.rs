@@ -44,21 +44,33 @@ pub(super) async fn read_all(
     slots: &dyn Slots,
     journal: &str,
 ) -> Result<Vec<StoredPack>, JournalError> {
-    let partition = SlotKind::Pack.partition(journal);
     let mut packs: Vec<StoredPack> = Vec::new();
-    let mut after = String::new();
+    for item in read_items(slots, journal).await? {
+        let end = packs.last().map_or(0, |pack| pack.last);
+        match stored(item) {
+            Ok(pack) if pack.first == end + 1 => packs.push(pack),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    Ok(packs)
+}
+
+/// Reads the items of all packs.
+///
+/// # Errors
+/// `Down`.
+pub(super) async fn read_items(
+    slots: &dyn Slots,
+    journal: &str,
+) -> Result<Vec<SlotItem>, JournalError> {
+    let partition = SlotKind::Pack.partition(journal);
+    let (mut items, mut after) = (Vec::new(), String::new());
     loop {
         let page = slots.read_from(&partition, &after, None).await?;
-        for item in page.items {
-            let end = packs.last().map_or(0, |pack| pack.last);
-            match stored(item) {
-                Ok(pack) if pack.first == end + 1 => packs.push(pack),
-                Ok(_) | Err(_) => return Ok(packs),
-            }
-        }
+        items.extend(page.items);
         match page.next_after {
             Some(next) => after = next,
-            None => return Ok(packs),
+            None => return Ok(items),
         }
     }
 }
@@ -67,7 +79,7 @@ pub(super) async fn read_all(
 ///
 /// # Errors
 /// It is none, or a newer cutover wrote it.
-fn stored(item: SlotItem) -> Result<StoredPack, String> {
+pub(super) fn stored(item: SlotItem) -> Result<StoredPack, String> {
     match item.number(field::VERSION) {
         Some(1..=FORMAT) => {}
         Some(_) | None => return Err("a newer cutover wrote it".to_owned()),
@@ -159,6 +171,11 @@ pub(super) async fn pack(
         return Ok(Some(item));
     }
     Ok(None)
+}
+
+/// The first position of a pack, by its key.
+pub(super) fn first_of(item: &SlotItem) -> Option<u64> {
+    position_of(&item.sort)
 }
 
 /// The last position of a pack that was stored by another process.

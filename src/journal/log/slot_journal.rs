@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::beside;
-use super::beside::KnownBeats;
+use super::beats_and_cursors;
+use super::beats_and_cursors::KnownBeats;
 use super::body::entries_to_json;
 use super::chain::LogChain;
 use super::item::LogItem;
@@ -26,6 +26,7 @@ use super::layout::position_key;
 use super::packs;
 use super::packs::PACK_APPENDS;
 use super::reader::LogReader;
+use super::verify::verify;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::journal::mode::Open;
@@ -38,12 +39,16 @@ use crate::ports::JournalError;
 use crate::ports::Position;
 use crate::ports::SlotItem;
 use crate::ports::Slots;
+use crate::ports::StorageReport;
 
 /// The time after which a write counts as failed: no step is taken, and reverts go out (semantics F2).
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The time after which a read counts as failed. The first read of a large journal takes longest.
 const READ_LIMIT: Duration = Duration::from_secs(30);
+
+/// The time after which a check of everything counts as failed: it reads every append one by one.
+const VERIFY_LIMIT: Duration = Duration::from_mins(10);
 
 /// The time between two looks for appends of others. Each costs one read unit.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -406,7 +411,7 @@ impl Journal for SlotJournal {
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError> {
         let shared = &self.shared;
         let (slots, known) = (shared.slots.as_ref(), &shared.known_beats);
-        let beat = beside::beat(slots, &shared.journal, known, heartbeat);
+        let beat = beats_and_cursors::beat(slots, &shared.journal, known, heartbeat);
         let beaten = within("a heartbeat", WRITE_LIMIT, &shared.place, beat).await;
         if heartbeat.ended {
             shared.pack_if_due().await;
@@ -424,7 +429,7 @@ impl Journal for SlotJournal {
 
     async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError> {
         let shared = &self.shared;
-        let read = beside::heartbeats(shared.slots.as_ref(), &shared.journal);
+        let read = beats_and_cursors::heartbeats(shared.slots.as_ref(), &shared.journal);
         within("a read", READ_LIMIT, &shared.place, read).await
     }
 
@@ -434,20 +439,27 @@ impl Journal for SlotJournal {
         channel: &str,
     ) -> Result<Option<Cursor>, JournalError> {
         let shared = &self.shared;
-        let read = beside::cursor(shared.slots.as_ref(), &shared.journal, stream, channel);
+        let read =
+            beats_and_cursors::cursor(shared.slots.as_ref(), &shared.journal, stream, channel);
         within("a read", READ_LIMIT, &shared.place, read).await
     }
 
     async fn put_cursor(&self, cursor: &Cursor) -> Result<bool, JournalError> {
         let shared = &self.shared;
-        let put = beside::put_cursor(shared.slots.as_ref(), &shared.journal, cursor);
+        let put = beats_and_cursors::put_cursor(shared.slots.as_ref(), &shared.journal, cursor);
         within("a cursor", WRITE_LIMIT, &shared.place, put).await
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
         let shared = &self.shared;
-        let read = beside::cursors(shared.slots.as_ref(), &shared.journal);
+        let read = beats_and_cursors::cursors(shared.slots.as_ref(), &shared.journal);
         within("a read", READ_LIMIT, &shared.place, read).await
+    }
+
+    async fn verify(&self) -> Result<StorageReport, JournalError> {
+        let shared = &self.shared;
+        let reader = shared.reader();
+        within("a check", VERIFY_LIMIT, &shared.place, verify(&reader)).await
     }
 }
 
