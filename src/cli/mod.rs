@@ -106,13 +106,11 @@ struct Manner {
 
 fn manner(command: &Command) -> Manner {
     let (patience, uses_network) = match command {
-        Command::Preview(_) | Command::Backtest(_) => (Patience::ForReader, true),
+        Command::Preview(_)
+        | Command::Backtest(_)
+        | Command::Journal(JournalCommand::Verify(_)) => (Patience::ForReader, true),
         // It goes on until it is interrupted, and then ends, whether anybody reads or not.
         Command::Status(args) if args.watch => (Patience::None, false),
-        Command::Journal(JournalCommand::Verify(_)) => (Patience::ForReader, false),
-        Command::Journal(JournalCommand::Create(_) | JournalCommand::Copy(_)) => {
-            (Patience::None, true)
-        }
         Command::Check(_)
         | Command::Rehearse(_)
         | Command::Status(_)
@@ -120,7 +118,11 @@ fn manner(command: &Command) -> Manner {
         | Command::Schema(_)
         | Command::Completions { .. }
         | Command::Man => (Patience::ForReader, false),
-        Command::Run(_) | Command::Approve(_) | Command::Rollback(_) | Command::NotifyTest(_) => {
+        Command::Run(_)
+        | Command::Approve(_)
+        | Command::Rollback(_)
+        | Command::NotifyTest(_)
+        | Command::Journal(JournalCommand::Create(_) | JournalCommand::Copy(_)) => {
             (Patience::None, true)
         }
         Command::Pause(_)

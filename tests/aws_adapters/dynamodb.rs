@@ -76,20 +76,17 @@ fn attributes() -> Value {
 
 #[tokio::test]
 async fn a_put_is_conditional_and_a_refused_one_returns_the_item_in_the_way() {
-    let fake = Fake::new(|_, count| match count {
-        0 => reply(&json!({})),
-        _ => {
-            let body = json!({
-                "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
-                "message": "The conditional request failed",
-                "Item": attributes(),
-            });
-            Answer::Reply(
-                400,
-                "application/x-amz-json-1.0",
-                body.to_string().into_bytes(),
-            )
+    let fake = Fake::new(|_, count| {
+        if count == 0 {
+            return reply(&json!({}));
         }
+        let body = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+            "message": "The conditional request failed",
+            "Item": attributes(),
+        });
+        let body = body.to_string().into_bytes();
+        Answer::Reply(400, "application/x-amz-json-1.0", body)
     });
     let slots = table(&fake).await;
     assert_eq!(slots.put_if_absent(item()).await, Ok(None));

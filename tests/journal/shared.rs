@@ -1,5 +1,10 @@
 //! What only a journal in a table can suffer: calls that fail in every way, changed items, packs, and what calls cost.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 use std::sync::Arc;
 use std::time::Duration;
 

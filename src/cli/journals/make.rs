@@ -61,7 +61,7 @@ fn tell(
             "point-in-time recovery is not on ({why}); switch it on: {}",
             recovery_command(table, region)
         ))?,
-        CreatedTable::Found(facts) => note_facts(context, table, region, facts)?,
+        CreatedTable::Found(facts) => note_facts(context, table, region, *facts)?,
     }
     context.note(&format!("to use it: `export CUTOVER_JOURNAL='{place}'`"))
 }
@@ -71,7 +71,7 @@ fn note_facts(
     context: &mut Context<'_>,
     table: &str,
     region: &str,
-    facts: &TableFacts,
+    facts: TableFacts,
 ) -> Result<()> {
     if facts.point_in_time_recovery == Some(false) {
         context.note(&format!(

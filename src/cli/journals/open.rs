@@ -17,7 +17,8 @@ use crate::ports::{Journal, JournalError};
 /// As [`open`]. For a table, `Missing` also means that the table is not there.
 pub async fn open_url(url: &str, mode: Open) -> Result<Arc<dyn Journal>, JournalError> {
     match JournalUrl::parse(url).map_err(JournalError::Unusable)? {
-        JournalUrl::Table(place) => open_table(&place, mode).await,
+        // The SDK's futures have tens of kilobytes.
+        JournalUrl::Table(place) => Box::pin(open_table(&place, mode)).await,
         JournalUrl::Sqlite(_) | JournalUrl::Memory => open_file(url, mode).await,
     }
 }
