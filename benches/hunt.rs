@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use hunt::{Broken, Played};
+use hunt::{Broken, JournalKind, Played};
 use mimalloc::MiMalloc;
 use processor::processor_time;
 
@@ -41,12 +41,31 @@ struct Arguments {
     /// How many threads.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Where the journal is: in memory, or in a shared table whose every call may fail.
+    #[arg(long, value_enum, default_value_t = JournalPlace::Memory)]
+    journal: JournalPlace,
     /// Go on after a failure, and only count it.
     #[arg(long)]
     keep_going: bool,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// The values of `--journal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum JournalPlace {
+    Memory,
+    Slots,
+}
+
+impl JournalPlace {
+    fn kind(self) -> JournalKind {
+        match self {
+            Self::Memory => JournalKind::Memory,
+            Self::Slots => JournalKind::Slots,
+        }
+    }
 }
 
 const SECS_A_WEEK: f64 = 7.0 * 86_400.0;
@@ -126,7 +145,7 @@ fn main() -> ExitCode {
             if number >= arguments.runs {
                 break;
             }
-            let played = hunt::play(first.wrapping_add(number));
+            let played = hunt::play(first.wrapping_add(number), arguments.journal.kind());
             let mut total = total.lock().expect("nobody panics with it");
             match played {
                 Ok(played) => total.add(&played),

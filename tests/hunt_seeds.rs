@@ -1,6 +1,6 @@
 //! Some seeds of the hunt in every run, and some that nobody has tried. `benches/hunt.rs` tries more.
 
-use crate::hunt::{play, shrink};
+use crate::hunt::{JournalKind, play, shrink};
 
 /// The seeds of every run, besides fresh ones.
 const SEEDS: std::ops::Range<u64> = 0..24;
@@ -11,10 +11,25 @@ const FLEETS: [u64; 2] = [117, 93];
 /// How many fresh seeds every run tries; each is printed before it is played.
 const FRESH: u32 = 6;
 
+/// The seeds of every run over a journal in a shared table.
+const SLOTS_SEEDS: std::ops::Range<u64> = 0..12;
+
 fn hunt(seed: u64) {
-    if let Err(broken) = play(seed) {
+    hunt_over(seed, JournalKind::Memory);
+}
+
+fn hunt_over(seed: u64, journal: JournalKind) {
+    if let Err(broken) = play(seed, journal) {
         panic!("{}", shrink(&broken));
     }
+}
+
+#[test]
+fn no_invariant_breaks_over_a_table_whose_every_call_may_fail() {
+    for seed in SLOTS_SEEDS {
+        hunt_over(seed, JournalKind::Slots);
+    }
+    hunt_over(fastrand::u64(..1 << 48), JournalKind::Slots);
 }
 
 #[test]
@@ -40,6 +55,9 @@ fn no_invariant_breaks_in_worlds_that_nobody_has_tried() {
 #[test]
 fn a_seed_plays_the_same_every_time() {
     for seed in [3, 5, 9, 93] {
-        assert_eq!(play(seed).ok(), play(seed).ok(), "seed {seed}");
+        let first = play(seed, JournalKind::Memory).ok();
+        assert_eq!(first, play(seed, JournalKind::Memory).ok(), "seed {seed}");
     }
+    let first = play(3, JournalKind::Slots).ok();
+    assert_eq!(first, play(3, JournalKind::Slots).ok());
 }

@@ -1,9 +1,12 @@
-//! The journal: one contract for both kinds, what only a file can suffer, and the format of entries.
+//! The journal: one contract for all kinds, what only a file or only a table can suffer, and the format of entries.
 
 mod contract;
 pub(crate) mod examples;
 mod files;
+#[cfg(feature = "dynamodb")]
+mod ministack;
 mod records;
+mod shared;
 
 use cutover::engine::event::Event;
 use cutover::ports::Append;

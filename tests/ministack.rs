@@ -114,7 +114,7 @@ struct Drill {
     dns: aws_sdk_route53::Client,
     alarms: aws_sdk_cloudwatch::Client,
     zone: String,
-    _ministack: Ministack,
+    ministack: Ministack,
 }
 
 const PLAN: &str = "
@@ -149,7 +149,7 @@ impl Drill {
             dns,
             alarms,
             zone,
-            _ministack: ministack,
+            ministack,
         };
         drill.change(ChangeAction::Create, 100, 0).await;
         for name in ["api-5xx", "api-p99", "old-unhealthy"] {
@@ -254,4 +254,69 @@ async fn what_somebody_else_changed_is_kept_on_an_emulator_by_others() {
     assert_eq!(drill.weights().await, (70, 30));
     drill.program.ok(&["rollback", "drill", "--yes", "--force"]);
     assert_eq!(drill.weights().await, (100, 0));
+}
+
+/// Where the shared journal of these tests is.
+#[cfg(feature = "dynamodb")]
+const SHARED: &str = "dynamodb:cutover?region=eu-west-1";
+
+#[cfg(feature = "dynamodb")]
+#[tokio::test]
+async fn a_journal_in_a_table_is_made_and_used_from_two_machines() {
+    let drill = Drill::new("1h").await;
+    let program = &drill.program;
+    program.set("CUTOVER_JOURNAL", SHARED);
+    let none = program.ok(&["status"]);
+    assert_eq!(none.stdout, "[]\n");
+    assert!(
+        none.stderr.contains("the table cutover in eu-west-1"),
+        "{none:#?}"
+    );
+    let refused = program.say(&["run", "plan.yaml"]);
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("cutover journal create URL"),
+        "{refused:#?}"
+    );
+    let unconfirmed = program.say(&["journal", "create"]);
+    assert_eq!(unconfirmed.code, Some(2), "{unconfirmed:#?}");
+    let made = program.ok(&["journal", "create", "--yes"]);
+    assert!(
+        made.stdout.contains("made the table cutover in eu-west-1"),
+        "{made:#?}"
+    );
+    let again = program.ok(&["journal", "create", SHARED, "--yes", "--format", "json"]);
+    assert!(again.stdout.contains("\"made\": false"), "{again:#?}");
+
+    let mut run = program.run("plan.yaml");
+    program.wait_for_phase("drill", "baking");
+    assert_eq!(drill.weights().await, (90, 10));
+    let other = Program::new(&drill.ministack.endpoint());
+    other.set("CUTOVER_JOURNAL", SHARED);
+    assert_eq!(other.status("drill")["phase"], "baking");
+    let busy = other.say(&["journal", "copy", SHARED, "sqlite:copy.db"]);
+    assert_eq!(busy.code, Some(12), "{busy:#?}");
+    assert!(busy.stderr.contains("uses dynamodb:cutover"), "{busy:#?}");
+    other.ok(&["pause", "drill"]);
+    other.ok(&["rollback", "drill", "--yes"]);
+    assert_eq!(run.exit_code(), 20, "{}", program.everything("drill"));
+    assert_eq!(drill.weights().await, (100, 0));
+    let verified = other.ok(&["journal", "verify"]);
+    assert!(
+        verified.stdout.contains("follow from each other"),
+        "{verified:#?}"
+    );
+
+    let there = program.history("drill");
+    program.ok(&["journal", "copy", SHARED, "sqlite:copy.db"]);
+    program.ok(&["journal", "verify", "sqlite:copy.db"]);
+    let back = "dynamodb:cutover/back?region=eu-west-1";
+    program.ok(&["journal", "copy", "sqlite:copy.db", back]);
+    let full = program.say(&["journal", "copy", "sqlite:copy.db", back]);
+    assert_eq!(full.code, Some(12), "{full:#?}");
+    assert!(full.stderr.contains("is not empty"), "{full:#?}");
+    for copy in ["sqlite:copy.db", back] {
+        program.set("CUTOVER_JOURNAL", copy);
+        assert_eq!(program.history("drill"), there, "{copy}");
+    }
 }

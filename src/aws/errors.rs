@@ -253,6 +253,7 @@ pub(super) fn class_of_code(code: &str) -> Option<FailureClass> {
         | "RequestThrottledException"
         | "PriorRequestNotComplete"
         | "RequestLimitExceeded"
+        | "ProvisionedThroughputExceededException"
         | "TooManyRequests"
         | "TooManyRequestsException"
         | "LimitExceededException"
@@ -298,6 +299,8 @@ pub(super) fn class_of_code(code: &str) -> Option<FailureClass> {
         | "InternalServiceError"
         | "InternalServiceFault"
         | "ServiceUnavailable"
+        // A table that several regions share, strongly consistent: another region was writing the same item.
+        | "ReplicatedWriteConflictException"
         | "RequestTimeout"
         | "RequestTimeoutException" => FailureClass::Transient,
         _ => return None,

@@ -1,4 +1,4 @@
-//! The AWS adapters: Route 53 and `CloudWatch` behind the ports.
+//! The AWS adapters: Route 53, `CloudWatch` and a table of DynamoDB behind the ports.
 //!
 //! [`connect`] takes region, profile, credentials and `AWS_ENDPOINT_URL` from the usual environment. There is one SDK
 //! client per account and region, and one budget of calls per account.
@@ -27,6 +27,7 @@
 //! | `sns.rs` | the port `Topics` |
 //! | `past.rs` | the port `Past` |
 //! | `policy.rs` | the IAM policy that all of these calls need |
+//! | `dynamodb.rs` | the port `Slots`: a table for the shared journal |
 
 mod alarm_history;
 mod budget;
@@ -34,6 +35,8 @@ mod caller;
 mod cloudwatch;
 mod config;
 mod date;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 pub mod environment;
 mod errors;
 mod guard;
@@ -60,6 +63,14 @@ pub use cloudwatch::CloudWatchSignals;
 pub use config::AwsClients;
 pub use config::Limits;
 pub use config::Options;
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::CreatedTable;
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::DynamoSlots;
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::TableAddress;
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::TableFacts;
 pub use errors::BatchFailure;
 pub use errors::batch_failures;
 pub use jobs::EventJobs;

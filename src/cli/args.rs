@@ -45,7 +45,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Journal to use
+    /// Journal to use: sqlite:PATH or dynamodb:TABLE
     #[arg(
         long,
         global = true,
@@ -177,6 +177,9 @@ pub enum Command {
     /// Print the least IAM policy for plans
     #[command(after_help = help::IAM_POLICY)]
     IamPolicy(IamPolicy),
+    /// Make, copy or check a journal
+    #[command(subcommand, arg_required_else_help = true, after_help = help::JOURNAL)]
+    Journal(JournalCommand),
     /// Print the JSON Schema of plan files, for editors
     #[command(after_help = help::SCHEMA)]
     Schema(Schema),
@@ -189,6 +192,51 @@ pub enum Command {
     /// Print the manual page
     #[command(after_help = help::MAN)]
     Man,
+}
+
+/// The commands on a journal as a whole.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub enum JournalCommand {
+    /// Make a table of DynamoDB for journals, and a journal in it
+    #[command(after_help = help::JOURNAL_CREATE)]
+    Create(JournalCreate),
+    /// Copy the whole history to a new journal, and read it back
+    #[command(after_help = help::JOURNAL_COPY)]
+    Copy(JournalCopy),
+    /// Read the whole journal, and check that nothing in it was changed or lost
+    #[command(after_help = help::JOURNAL_VERIFY)]
+    Verify(JournalVerify),
+}
+
+/// Arguments of `journal create`.
+#[derive(Debug, Args)]
+pub struct JournalCreate {
+    /// URL of the journal, dynamodb:TABLE[/JOURNAL] [default: the one of --journal]
+    #[arg(value_name = "URL", value_parser = journal_url)]
+    pub url: Option<String>,
+    /// Do not ask for confirmation
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `journal copy`.
+#[derive(Debug, Args)]
+pub struct JournalCopy {
+    /// URL of the journal to copy
+    #[arg(value_name = "FROM", value_parser = journal_url)]
+    pub from: String,
+    /// URL of the new journal, which must be empty or not exist yet
+    #[arg(value_name = "TO", value_parser = journal_url)]
+    pub to: String,
+}
+
+/// Arguments of `journal verify`.
+#[derive(Debug, Args)]
+pub struct JournalVerify {
+    /// URL of the journal [default: the one of --journal]
+    #[arg(value_name = "URL", value_parser = journal_url)]
+    pub url: Option<String>,
 }
 
 /// Plan files.

@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::sync::oneshot;
 
 use super::context::Context;
 use super::error::Expected;
+use super::journals::open::{is_remote, open_url};
 use crate::engine::event::Envelope;
 use crate::engine::fleet::{self, Damage, Fleet};
 use crate::engine::ledger::Ledger;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
-use crate::journal::{Open, open};
+use crate::journal::Open;
 use crate::ports::{Cursor, Heartbeat, Journal, JournalError, Position};
 
 /// How long a journal may take before a person is told what the command waits for.
@@ -41,19 +40,22 @@ async fn patiently<T>(work: impl Future<Output = T>) -> T {
 /// # Errors
 /// [`Expected::JournalMissing`] if there is none, or the error of the journal.
 pub async fn open_journal(context: &Context<'_>, mode: Open) -> Result<Arc<dyn Journal>> {
-    let url = context.global.journal.clone();
-    let (sender, receiver) = oneshot::channel();
-    // In a thread of its own, because a disk may hang.
-    thread::spawn(move || sender.send(open(&url, mode)));
-    let opened = patiently(receiver).await;
-    let opened =
-        opened.unwrap_or_else(|_| Err(JournalError::Down("it cannot be opened".to_owned())));
-    opened.map_err(|error| match error {
-        JournalError::Missing(place) => Expected::JournalMissing { place }.into(),
+    let url = context.global.journal.as_str();
+    let opened = patiently(open_url(url, mode)).await;
+    opened.map_err(|error| expected(error, url))
+}
+
+/// Returns the error of a journal that cannot be opened, for a person.
+pub fn expected(error: JournalError, url: &str) -> anyhow::Error {
+    match error {
+        JournalError::Missing(place) => {
+            let in_table = is_remote(url);
+            Expected::JournalMissing { place, in_table }.into()
+        }
         error @ (JournalError::Conflict { .. }
         | JournalError::Unusable(_)
         | JournalError::Down(_)) => error.into(),
-    })
+    }
 }
 
 /// The whole content of the journal, by cutover, folded once.

@@ -39,6 +39,8 @@ pub enum Expected {
     JournalMissing {
         /// Where it was expected; an absolute path if it is a file.
         place: String,
+        /// True if it would be in a table.
+        in_table: bool,
     },
     /// At least one plan is not valid; the problems were shown before.
     #[error("{0}")]
@@ -104,7 +106,12 @@ impl Expected {
                 let meant = suggestions.join("` or `");
                 vec![format!("did you mean `{meant}`?")]
             }
-            Self::JournalMissing { .. } => vec![
+            Self::JournalMissing { in_table: true, .. } => vec![
+                "name the journal with `--journal URL` or CUTOVER_JOURNAL, with the region and the role of its table; \
+                 `cutover journal create URL` makes a table with an empty journal"
+                    .to_owned(),
+            ],
+            Self::JournalMissing { in_table: false, .. } => vec![
                 "name the journal with `--journal URL` or CUTOVER_JOURNAL; only `cutover run PATH…` creates a journal, \
                  and a new one has no cutovers"
                     .to_owned(),

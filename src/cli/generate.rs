@@ -45,14 +45,18 @@ pub fn man(context: &mut Context<'_>) -> Result<Exit> {
     clap_mangen::Man::new(root.clone()).render(&mut page)?;
     let mut page = String::from_utf8_lossy(&page).into_owned();
     for command in root.get_subcommands() {
-        page.push_str(&section(command)?);
+        page.push_str(&section(command, command.get_name())?);
+        for below in command.get_subcommands() {
+            let name = format!("{} {}", command.get_name(), below.get_name());
+            page.push_str(&section(below, &name)?);
+        }
     }
     context.print(&page)?;
     Ok(Exit::Done)
 }
 
 /// Returns one command's section: its own manual page, with the headings a level lower.
-fn section(command: &Command) -> Result<String> {
+fn section(command: &Command, name: &str) -> Result<String> {
     let man = clap_mangen::Man::new(command.clone());
     let mut body = Vec::new();
     man.render_synopsis_section(&mut body)?;
@@ -60,6 +64,6 @@ fn section(command: &Command) -> Result<String> {
     man.render_options_section(&mut body)?;
     man.render_extra_section(&mut body)?;
     let body = String::from_utf8_lossy(&body).replace(".SH ", ".SS ");
-    let name = command.get_name().to_uppercase();
+    let name = name.to_uppercase();
     Ok(format!(".SH CUTOVER {name}\n{body}"))
 }

@@ -466,3 +466,57 @@ Examples:
 Exit codes:
    0  printed
    2  wrong usage";
+
+/// Below `journal --help`.
+pub const JOURNAL: &str = "\
+A journal is a file of one machine (`sqlite:PATH`), or lies in a table of DynamoDB that several machines share (`dynamodb:TABLE[/JOURNAL][?region=REGION&role_arn=ARN&external_id=ID]`). Without /JOURNAL it is the journal `main`; without a region, that of the environment.
+
+Examples:
+  cutover journal create dynamodb:cutover --yes
+  cutover journal copy sqlite:.cutover/journal.db dynamodb:cutover
+  cutover journal verify dynamodb:cutover";
+
+/// Below `journal create --help`.
+pub const JOURNAL_CREATE: &str = "\
+Makes the table with billing on demand, point-in-time recovery, deletion protection and the tag application=cutover, and an empty journal in it. It says first what it will make, and asks. If the table is there, it is checked, and nothing of it is changed.
+
+Needs AWS credentials that may do dynamodb:CreateTable, DescribeTable, TagResource, UpdateContinuousBackups, DescribeContinuousBackups, GetItem and PutItem.
+
+Examples:
+  cutover journal create dynamodb:cutover
+  cutover journal create 'dynamodb:cutover/prod?region=eu-west-1' --yes
+
+Exit codes:
+   0  the table and the journal are there
+   1  unexpected error, for example a permission is missing
+   2  wrong usage, or not confirmed";
+
+/// Below `journal copy --help`.
+pub const JOURNAL_COPY: &str = "\
+Copies all entries, under the same numbers, and how far channels have been told; then reads the copy back and compares. It is the way from one kind of journal to the other, and a backup. The source stays as it is.
+
+Stop all controllers first. It is refused while a controller looks, while a write of weights is under way, and if the target has entries.
+
+Examples:
+  cutover journal copy sqlite:.cutover/journal.db dynamodb:cutover
+  cutover journal copy dynamodb:cutover sqlite:backup.db
+
+Exit codes:
+   0  copied, and read back
+   1  unexpected error, for example a journal cannot be read
+   2  wrong usage, or no such journal
+  12  the journal is in use, or the target is not empty; nothing was written";
+
+/// Below `journal verify --help`.
+pub const JOURNAL_VERIFY: &str = "\
+Reads all of a journal. For a table it checks that the hash of each append follows from the appends before it, so that nothing was changed or removed; for a file, that SQLite finds it whole. Then all entries are folded, as a controller does. Writes nothing.
+
+Examples:
+  cutover journal verify
+  cutover journal verify dynamodb:cutover --format json
+
+Exit codes:
+   0  nothing was changed or lost
+   1  unexpected error, or the journal is damaged as a whole
+   2  wrong usage, or no such journal
+  22  a cutover's entries or a pack are damaged: it names them";

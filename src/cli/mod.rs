@@ -20,6 +20,7 @@ pub mod help;
 pub mod history;
 pub mod iam_policy;
 pub mod ignore_alarm;
+pub mod journals;
 pub mod logging;
 pub mod names;
 pub mod notify_test;
@@ -45,7 +46,7 @@ use anyhow::Result;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use args::{Cli, Command};
+use args::{Cli, Command, JournalCommand};
 use clock::SystemClock;
 use context::{Context, Terminal, block_on};
 use error::Expected;
@@ -107,7 +108,9 @@ struct Manner {
 
 fn manner(command: &Command) -> Manner {
     let (patience, uses_network) = match command {
-        Command::Preview(_) | Command::Backtest(_) => (Patience::ForReader, true),
+        Command::Preview(_)
+        | Command::Backtest(_)
+        | Command::Journal(JournalCommand::Verify(_)) => (Patience::ForReader, true),
         // It goes on until it is interrupted, and then ends, whether anybody reads or not.
         Command::Status(args) if args.watch => (Patience::None, false),
         Command::Check(_)
@@ -119,7 +122,11 @@ fn manner(command: &Command) -> Manner {
         | Command::Schema(_)
         | Command::Completions { .. }
         | Command::Man => (Patience::ForReader, false),
-        Command::Run(_) | Command::Approve(_) | Command::Rollback(_) | Command::NotifyTest(_) => {
+        Command::Run(_)
+        | Command::Approve(_)
+        | Command::Rollback(_)
+        | Command::NotifyTest(_)
+        | Command::Journal(JournalCommand::Create(_) | JournalCommand::Copy(_)) => {
             (Patience::None, true)
         }
         Command::Pause(_)
@@ -204,9 +211,9 @@ fn shortened(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Checks the environment before a command uses the network.
-fn prepare(command: &Command) -> Result<()> {
-    if !manner(command).uses_network {
+/// Checks the environment before a command uses the network, for itself or for its journal.
+fn prepare(command: &Command, journal: &str) -> Result<()> {
+    if !manner(command).uses_network && !journals::open::is_remote(journal) {
         return Ok(());
     }
     environment::prepare(&variables::variable).map_err(|unfit| {
@@ -216,7 +223,7 @@ fn prepare(command: &Command) -> Result<()> {
 }
 
 fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Result<Exit> {
-    prepare(command)?;
+    prepare(command, &context.global.journal)?;
     match command {
         Command::Check(args) => check::run(context, args),
         Command::Preview(args) => preview::run(context, args),
@@ -249,6 +256,7 @@ fn dispatch(context: &mut Context<'_>, command: &Command, output: &Output) -> Re
         Command::History(args) => history::run(context, args),
         Command::Healthy => healthy::run(context),
         Command::IamPolicy(args) => iam_policy::run(context, args),
+        Command::Journal(command) => journals::run(context, command),
         Command::Schema(args) => generate::schema(context, args),
         Command::Completions { shell } => generate::completions(context, *shell),
         Command::Man => generate::man(context),

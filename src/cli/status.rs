@@ -65,12 +65,18 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
 /// # Errors
 /// Any other error.
 fn without_journal(context: &mut Context<'_>, error: anyhow::Error) -> Result<Exit> {
-    let Some(Expected::JournalMissing { place }) = error.downcast_ref::<Expected>() else {
+    let Some(Expected::JournalMissing { place, in_table }) = error.downcast_ref::<Expected>()
+    else {
         return Err(error);
+    };
+    let beginning = if *in_table {
+        "start with `cutover journal create URL`, which makes a table with one"
+    } else {
+        "start with `cutover run PATH…`, which creates one"
     };
     context.note(&format!(
         "no journal at {place}, so there are no cutovers; name another with `--journal URL` or CUTOVER_JOURNAL, or \
-         start with `cutover run PATH…`, which creates one"
+         {beginning}"
     ))?;
     // A program gets an empty array in both formats (semantics G2); a person on a terminal gets words.
     if context.json() || !context.terminal.out {

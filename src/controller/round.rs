@@ -25,10 +25,6 @@ use crate::ports::{Glance, Heartbeat, JournalError};
 /// The longest wait for a heartbeat to be written: the next round must not be late because of it.
 const BEAT_WITHIN: Duration = Duration::from_secs(2);
 
-/// The shortest time between two heartbeats of rounds that are not about all cutovers: a heartbeat describes every
-/// cutover, and costs the journal a sync.
-const BEAT_EVERY: Duration = Duration::from_secs(1);
-
 /// How often groups are read in one round: first for the cutovers that want them, then for those that revert because of
 /// what was read.
 const READS_MAX: usize = 3;
@@ -77,7 +73,7 @@ impl Controller {
         self.keep_break_glass();
         self.look_at_jobs(&seen);
         self.send_notices();
-        if *due == Due::All || self.may_beat() {
+        if self.may_beat(due) {
             self.beat().await;
         } else {
             self.beat_owed = true;
@@ -429,9 +425,15 @@ impl Controller {
         });
     }
 
-    /// Returns true if the last heartbeat is at least [`BEAT_EVERY`] ago.
-    fn may_beat(&self) -> bool {
-        self.beat_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY)
+    /// Returns true if the journal wants a heartbeat now: it describes every cutover, and costs the journal a sync or money.
+    /// After a round over all cutovers it is left also a little early, unless these rounds come more often than that.
+    fn may_beat(&self, due: &Due) -> bool {
+        let spaced = self.outside.journal.beat_interval();
+        let Some(last) = self.beat_at else {
+            return true;
+        };
+        let is_paced = *due == Due::All && self.settings.interval >= spaced;
+        is_paced || last.elapsed() >= spaced
     }
 
     /// The time at which the next heartbeat is due, if there was a round since the last one.
@@ -439,7 +441,7 @@ impl Controller {
         if !self.beat_owed {
             return None;
         }
-        Some(self.beat_at? + BEAT_EVERY)
+        Some(self.beat_at? + self.outside.journal.beat_interval())
     }
 
     /// Writes a heartbeat, so that `status` can tell that a controller is running and what it sees.

@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 
 use super::disk;
 use super::failure;
+use super::mode::Open;
 use crate::ports::JournalError;
 
 /// Marks the file as a cutover journal: `CTOV` in ASCII, in the header's application id.
@@ -59,17 +60,6 @@ CREATE TABLE IF NOT EXISTS cursors (
     PRIMARY KEY (stream, channel)
 ) STRICT, WITHOUT ROWID;
 ";
-
-/// How a command opens the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Open {
-    /// Creates it and its folders if it is not there. Only `run` does (semantics G2).
-    Create,
-    /// Reads and appends; the journal must be there.
-    Existing,
-    /// Only reads; the journal must be there. Nothing is written but the files that `SQLite` needs for reading.
-    ReadOnly,
-}
 
 /// Opens the file at an absolute path, after checking that it is a cutover journal, and undamaged.
 ///

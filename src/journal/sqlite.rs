@@ -21,10 +21,10 @@ use super::disk::FileId;
 use super::failure;
 use super::failure::WorkFailure;
 use super::failure::not_json;
+use super::mode::Open;
 use super::record;
 use super::record::StreamHead;
 use super::schema;
-use super::schema::Open;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::ports::Append;
@@ -33,12 +33,16 @@ use crate::ports::Heartbeat;
 use crate::ports::Journal;
 use crate::ports::JournalError;
 use crate::ports::Position;
+use crate::ports::StorageReport;
 
 /// The time after which a write counts as failed: no step is taken, and reverts go out (semantics F2).
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The time after which a read counts as failed. The first read of a large journal takes longest.
 const READ_LIMIT: Duration = Duration::from_secs(10);
+
+/// The time after which a check of the whole file counts as failed.
+const VERIFY_LIMIT: Duration = Duration::from_mins(10);
 
 /// The time between two looks for entries of other processes. A look costs some microseconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -238,6 +242,19 @@ impl Journal for SqliteJournal {
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
         self.with("a read", READ_LIMIT, |connection| cursors::all(connection))
             .await
+    }
+
+    async fn verify(&self) -> Result<StorageReport, JournalError> {
+        let shown = self.path.display().to_string();
+        let checked = self.with("a check", VERIFY_LIMIT, move |connection| {
+            let check: String =
+                connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+            if check == "ok" {
+                return Ok(StorageReport::File);
+            }
+            Err(JournalError::Unusable(format!("{shown} is damaged: {check}")).into())
+        });
+        checked.await
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Asked {
     pub(super) method: String,
     pub(super) uri: String,
     pub(super) signature: String,
+    /// `X-Amz-Target`; empty if the service has none.
+    pub(super) target: String,
     pub(super) body: Vec<u8>,
 }
 
@@ -141,6 +143,11 @@ impl HttpConnector for Fake {
             signature: request
                 .headers()
                 .get("authorization")
+                .unwrap_or_default()
+                .to_owned(),
+            target: request
+                .headers()
+                .get("x-amz-target")
                 .unwrap_or_default()
                 .to_owned(),
             body: request.body().bytes().unwrap_or_default().to_vec(),

@@ -41,7 +41,11 @@ fn render() -> String {
     page.push_str(&table("option", &globals));
     for command in root.get_subcommands() {
         if !command.is_hide_set() && command.get_name() != "help" {
-            page.push_str(&section(command));
+            page.push_str(&section(command, command.get_name()));
+        }
+        for below in command.get_subcommands() {
+            let name = format!("{} {}", command.get_name(), below.get_name());
+            page.push_str(&section(below, &name));
         }
     }
     let page = page.trim_end();
@@ -49,8 +53,7 @@ fn render() -> String {
 }
 
 /// One command.
-fn section(command: &Command) -> String {
-    let name = command.get_name();
+fn section(command: &Command, name: &str) -> String {
     let about = command.get_about().expect("a command says what it does");
     let usage = command.clone().render_usage().to_string();
     let mut text = format!("## {name}\n\n{about}.\n\n```text\n{usage}\n```\n\n");
@@ -198,6 +201,15 @@ fn options(command: &Command) -> BTreeSet<String> {
     names
 }
 
+/// The options of a command and of those below it.
+fn all_options(command: &Command) -> BTreeSet<String> {
+    let mut names = options(command);
+    for below in command.get_subcommands() {
+        names.extend(options(below));
+    }
+    names
+}
+
 #[test]
 fn the_command_line_page_is_as_the_help_says() {
     check_generated("docs/reference/command-line.md", &render());
@@ -226,14 +238,14 @@ fn every_option_in_the_text_of_a_page_exists() {
     root.build();
     let mut of_any = options(&root);
     for command in root.get_subcommands() {
-        of_any.extend(options(command));
+        of_any.extend(all_options(command));
     }
     for page in pages::for_users() {
         for span in pages::code_spans(&page.text) {
             let span = span.strip_prefix("cutover ").unwrap_or(&span);
             let first = span.split([' ', '=']).next().unwrap_or_default();
             let known = match root.find_subcommand(first) {
-                Some(command) => options(command),
+                Some(command) => all_options(command),
                 None if first.starts_with("--") => of_any.clone(),
                 None => continue,
             };

@@ -23,7 +23,7 @@ use super::{Play, mutate, plans};
 use crate::hunt::luck::{Luck, Shared};
 use crate::hunt::plans as hunted;
 use crate::hunt::ports::seen;
-use crate::hunt::world::{Process, World, locked};
+use crate::hunt::world::{JournalKind, Process, World, locked};
 
 /// The most plans; the hunt plays larger worlds.
 const PLANS_MAX: usize = 3;
@@ -96,7 +96,7 @@ fn few(rng: &mut Rng) -> Vec<PlanSource> {
 impl TamperedWorld {
     async fn new(rng: &mut Rng) -> Self {
         let sources = few(rng);
-        let world = World::new(&sources);
+        let world = World::new(&sources, JournalKind::Memory);
         let mut alarms: Vec<String> = locked(&world.alarms).keys().cloned().collect();
         alarms.sort();
         let mut cloudwatch = CloudWatch::new();

@@ -23,7 +23,7 @@ use cutover::engine::observation::{
 use cutover::engine::state::State;
 use cutover::engine::units::{ControllerId, CutoverName};
 use cutover::journal::{Open, open};
-use cutover::ports::{Append, Journal, NewEntry, Position};
+use cutover::ports::{Append, NewEntry, Position};
 use cutover::report;
 use cutover_testbed::check::{Checker, FleetChecker};
 use fastrand::Rng;
@@ -35,7 +35,7 @@ use tokio::runtime::Builder;
 use super::{Play, mutate, plans};
 use crate::hunt::luck::Shared;
 use crate::hunt::plans as hunted;
-use crate::hunt::world::{World, locked};
+use crate::hunt::world::{JournalKind, World, locked};
 
 /// One entry of every kind.
 const FIXTURE: &str = include_str!("../fixtures/journal-v1.jsonl");
@@ -72,7 +72,7 @@ fn story(seed: u64) -> Vec<Value> {
         let mut rng = Rng::with_seed(seed);
         let mut sources = hunted::draw(&mut rng).sources;
         sources.truncate(2);
-        let world = World::new(&sources);
+        let world = World::new(&sources, JournalKind::Memory);
         let process = world.start(1, Scope::Files, &Arc::<Shared>::default(), rng.fork());
         let half = Duration::from_hours(STORY_DAYS * 12);
         tokio::time::sleep(half).await;
@@ -323,7 +323,9 @@ fn run_on(envelopes: &[Envelope], rng: &mut Rng) -> Result<(), String> {
             return Ok(());
         };
         let named = serde_json::to_string(envelopes).unwrap_or_default();
-        let Ok(world) = catch_unwind(AssertUnwindSafe(|| World::new(&[source]))) else {
+        let Ok(world) = catch_unwind(AssertUnwindSafe(|| {
+            World::new(&[source], JournalKind::Memory)
+        })) else {
             // The simulated Route 53 may refuse such records.
             return Ok(());
         };

@@ -10,6 +10,7 @@ pub(crate) mod luck;
 pub(crate) mod plans;
 pub(crate) mod ports;
 mod scenario;
+mod slots;
 mod trouble;
 pub(crate) mod witness;
 pub(crate) mod world;
@@ -19,6 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use scenario::Scenario;
 use tokio::runtime::Builder;
+pub(crate) use world::JournalKind;
 
 /// The results of a scenario.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) struct Played {
 #[derive(Debug, Clone)]
 pub(crate) struct Broken {
     pub(crate) seed: u64,
+    /// Where the journal was.
+    pub(crate) journal: JournalKind,
     /// The fewest disturbances that are known to break it.
     pub(crate) disturbances: usize,
     pub(crate) story: String,
@@ -57,31 +61,35 @@ impl fmt::Display for Broken {
             "seed {}, {} disturbances; to replay it:",
             self.seed, self.disturbances
         )?;
+        let journal = match self.journal {
+            JournalKind::Memory => "",
+            JournalKind::Slots => " --journal slots",
+        };
         write!(
             f,
-            "    cargo bench --bench hunt -- --seed {} --runs 1",
+            "    cargo bench --bench hunt -- --seed {} --runs 1{journal}",
             self.seed
         )
     }
 }
 
-/// Plays a seed.
+/// Plays a seed, with a journal of this kind.
 ///
 /// # Errors
 /// The broken invariant, with the story of the journal.
-pub(crate) fn play(seed: u64) -> Result<Played, Broken> {
-    play_some(seed, usize::MAX)
+pub(crate) fn play(seed: u64, journal: JournalKind) -> Result<Played, Broken> {
+    play_some(seed, journal, usize::MAX)
 }
 
 /// Plays a seed with at most this many of its disturbances.
-fn play_some(seed: u64, disturbances: usize) -> Result<Played, Broken> {
+fn play_some(seed: u64, journal: JournalKind, disturbances: usize) -> Result<Played, Broken> {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime");
     let played = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(async { Scenario::new(seed).play(disturbances).await })
+        runtime.block_on(async { Scenario::new(seed, journal).play(disturbances).await })
     }));
     let story = match played {
         Ok(Ok(played)) => return Ok(played),
@@ -93,6 +101,7 @@ fn play_some(seed: u64, disturbances: usize) -> Result<Played, Broken> {
     };
     Err(Broken {
         seed,
+        journal,
         disturbances,
         story,
     })
@@ -103,7 +112,7 @@ pub(crate) fn shrink(broken: &Broken) -> Broken {
     let (mut shortest, mut least, mut most) = (broken.clone(), 0, 128);
     while least < most {
         let half = usize::midpoint(least, most);
-        match play_some(broken.seed, half) {
+        match play_some(broken.seed, broken.journal, half) {
             Err(shorter) => (shortest, most) = (shorter, half),
             Ok(_) => least = half + 1,
         }

@@ -258,7 +258,7 @@ pub(crate) struct FaultyJournal {
 }
 
 /// The error of a journal that a scenario makes fail.
-fn down() -> JournalError {
+pub(super) fn down() -> JournalError {
     JournalError::Down("the scenario makes it fail".to_owned())
 }
 

@@ -12,7 +12,7 @@ use super::Played;
 use super::ending::End;
 use super::luck::Shared;
 use super::plans::{self, magnitude};
-use super::world::{Process, World, locked};
+use super::world::{JournalKind, Process, World, locked};
 
 /// The most disturbances of a scenario. A fleet has fewer, but the minimum is always allowed.
 const DISTURBANCES_MAX: u64 = 64;
@@ -42,7 +42,7 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, journal: JournalKind) -> Self {
         let mut rng = Rng::with_seed(seed);
         let plans::Drawn { sources, limits } = plans::draw(&mut rng);
         let mut alarms: Vec<String> = sources
@@ -52,7 +52,7 @@ impl Scenario {
             .collect();
         alarms.sort();
         alarms.dedup();
-        let world = World::new(&sources);
+        let world = World::new(&sources, journal);
         *locked(&world.files.limits) = limits;
         if rng.u8(0..MISNAMED_OF) == 0 {
             let misnamed = &alarms[rng.usize(0..alarms.len())];

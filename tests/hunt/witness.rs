@@ -14,7 +14,6 @@ use cutover::engine::ledger::{Ledger, Took};
 use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::state::{Phase, State};
 use cutover::engine::units::{CutoverName, Weight, WeightPair, ZoneId};
-use cutover::journal::MemoryJournal;
 use cutover::ports::{Journal, Position};
 use cutover::sim::route53::Route53;
 use cutover_testbed::check::{Checker, FleetChecker};
@@ -60,6 +59,8 @@ pub(crate) struct Witness {
     pub(crate) broken: Vec<String>,
     /// The entries, with the true time at which they were written.
     pub(crate) entries: Vec<(Timestamp, Envelope)>,
+    /// The position up to which they were read.
+    position: Position,
     cutovers: BTreeMap<CutoverName, Track>,
     ledger: Ledger,
     /// The time at which a process learned that a stream is damaged.
@@ -198,15 +199,15 @@ impl Witness {
         self.writes = writes.len();
     }
 
-    pub(crate) fn see_entries(&mut self, journal: &MemoryJournal, now: Timestamp) {
-        let read = u64::try_from(self.entries.len()).expect("a short journal");
-        let mut reading = pin!(journal.read_after(Position(read)));
+    pub(crate) fn see_entries(&mut self, journal: &dyn Journal, now: Timestamp) {
+        let mut reading = pin!(journal.read_after(self.position));
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(Ok((entries, _))) = reading.as_mut().poll(&mut context) else {
+        let Poll::Ready(Ok((entries, position))) = reading.as_mut().poll(&mut context) else {
             return self
                 .broken
                 .push("the journal in memory did not answer".to_owned());
         };
+        self.position = position;
         for entry in entries {
             self.take(&entry, now);
             self.entries.push((now, entry));

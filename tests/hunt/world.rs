@@ -15,13 +15,14 @@ use cutover::engine::plan::PlanSource;
 use cutover::engine::record::{GroupName, RecordSet};
 use cutover::engine::state::State;
 use cutover::engine::units::{ControllerId, CutoverName, DnsName, Weight, ZoneId};
-use cutover::journal::MemoryJournal;
+use cutover::journal::{MemoryJournal, SlotJournal};
 use cutover::ports::{
     Append, BreakGlass, ChangeAction, Clock, Delivery, Dns, Journal, NewEntry, PlanFiles, Signals,
 };
 use cutover::sim::beside::SimJobs;
 use cutover::sim::dns::SimDns;
 use cutover::sim::route53::{Change, ChangeBatch, NewZone, Route53, Route53Settings, StoredRecord};
+use cutover::sim::slots::MemorySlots;
 use cutover::sim::world::SimClock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
@@ -31,6 +32,7 @@ use super::clock::OwnClock;
 use super::luck::{Luck, Shared};
 use super::plans::reading;
 use super::ports::{FaultyDns, FaultyJournal, FaultySignals, Files, Glass, NoHooks, People};
+use super::slots::{self, WatchedSlotJournal};
 use super::witness::Witness;
 
 /// The interval of a controller's rounds.
@@ -54,13 +56,27 @@ pub(crate) struct Alarm {
     pub(crate) entered: Vec<Timestamp>,
 }
 
+/// Where the journal of a world is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JournalKind {
+    /// In memory, with faults at each of its calls.
+    Memory,
+    /// In a shared table, with faults at each call to the table.
+    Slots,
+}
+
 /// Everything outside the controllers.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) clock: SimClock,
     pub(crate) route53: Arc<Mutex<Route53>>,
     pub(crate) alarms: Arc<Mutex<BTreeMap<String, Alarm>>>,
-    pub(crate) journal: MemoryJournal,
+    /// The journal without faults, as people and the witness use it.
+    pub(crate) journal: Arc<dyn Journal>,
+    /// The table that the journal is in; `None` if it is in memory.
+    table: Option<MemorySlots>,
+    /// Rises with each write to that table.
+    pub(crate) appended: Arc<Version>,
     pub(crate) zones: BTreeMap<String, ZoneId>,
     pub(crate) files: Files,
     pub(crate) pages: Arc<Mutex<Vec<Delivery>>>,
@@ -85,7 +101,7 @@ impl Version {
         self.number.load(Ordering::Relaxed)
     }
 
-    fn rise(&self) {
+    pub(crate) fn rise(&self) {
         self.number.fetch_add(1, Ordering::Relaxed);
         self.rises.notify_waiters();
     }
@@ -119,14 +135,25 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    /// A healthy world for these plans, everything at 100/0.
-    pub(crate) fn new(sources: &[PlanSource]) -> Self {
+    /// A healthy world for these plans, everything at 100/0, with a journal of this kind.
+    pub(crate) fn new(sources: &[PlanSource], kind: JournalKind) -> Self {
+        let (journal, table): (Arc<dyn Journal>, Option<MemorySlots>) = match kind {
+            JournalKind::Memory => (Arc::new(MemoryJournal::new()), None),
+            JournalKind::Slots => {
+                let table = MemorySlots::new();
+                let slots = Arc::new(table.clone());
+                let journal = SlotJournal::new(slots, slots::JOURNAL, "the table");
+                (Arc::new(journal), Some(table))
+            }
+        };
         let start: Timestamp = "2026-03-02T01:00:00Z".parse().expect("a timestamp");
         let mut world = Self {
             clock: SimClock::starting_at(start),
             route53: Arc::new(Mutex::new(Route53::new(Route53Settings::default()))),
             alarms: Arc::default(),
-            journal: MemoryJournal::new(),
+            journal,
+            table,
+            appended: Arc::default(),
             zones: BTreeMap::new(),
             files: Files::default(),
             pages: Arc::default(),
@@ -199,7 +226,7 @@ impl World {
         let mut witness = locked(&self.witness);
         let before = witness.seen();
         witness.see_writes(&locked(&self.route53));
-        witness.see_entries(&self.journal, now);
+        witness.see_entries(self.journal.as_ref(), now);
         let (after, fleet) = (witness.seen(), self.is_fleet);
         // Entries wake the controllers anyway; in a fleet there are too many of them for a round each.
         if after.0 != before.0 || (after != before && !fleet) {
@@ -245,6 +272,15 @@ impl World {
         self.start_over(luck, scope, Arc::new(dns), Arc::new(signals))
     }
 
+    /// The journal as a process sees it, with its faults.
+    fn journal_of(&self, luck: &Luck) -> Arc<dyn Journal> {
+        let (world, luck) = (self.clone(), luck.clone());
+        match &self.table {
+            Some(table) => Arc::new(WatchedSlotJournal::new(table.clone(), world, luck)),
+            None => Arc::new(FaultyJournal { world, luck }),
+        }
+    }
+
     /// Starts a controller with other ports to Route 53 and the alarms.
     pub(crate) fn start_over(
         &self,
@@ -269,10 +305,7 @@ impl World {
                 luck: luck.clone(),
             }),
             signals,
-            journal: Arc::new(FaultyJournal {
-                world: self.clone(),
-                luck: luck.clone(),
-            }),
+            journal: self.journal_of(&luck),
             notifier: Arc::new(People {
                 pages: Arc::clone(&self.pages),
                 fail: Arc::clone(&self.pages_fail),
@@ -361,6 +394,7 @@ impl World {
         let answer = self.journal.append(append).await;
         drop(answer);
         self.sync();
+        self.appended.rise();
     }
 
     /// Changes an alarm.

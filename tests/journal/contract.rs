@@ -14,6 +14,7 @@ use cutover::engine::event::Event;
 use cutover::engine::event::JOURNAL_VERSION;
 use cutover::journal::MemoryJournal;
 use cutover::journal::Open;
+use cutover::journal::SlotJournal;
 use cutover::journal::open;
 use cutover::ports::Append;
 use cutover::ports::Claim;
@@ -23,6 +24,7 @@ use cutover::ports::Journal;
 use cutover::ports::JournalError;
 use cutover::ports::Position;
 use cutover::ports::Trouble;
+use cutover::sim::slots::MemorySlots;
 use tempfile::TempDir;
 
 use super::append_one;
@@ -31,9 +33,14 @@ use super::entry;
 use super::examples;
 
 /// A place that a journal can be opened at, more than once.
-enum Place {
+pub(super) enum Place {
     Memory(MemoryJournal),
     Sqlite(TempDir),
+    /// A journal in a table.
+    Slots(MemorySlots),
+    /// A journal in a table of an emulator by others.
+    #[cfg(feature = "dynamodb")]
+    Emulated(super::ministack::EmulatedTable),
 }
 
 impl Place {
@@ -45,8 +52,18 @@ impl Place {
         Self::Sqlite(tempfile::tempdir().expect("a folder"))
     }
 
+    fn slots() -> Self {
+        Self::Slots(MemorySlots::new())
+    }
+
     fn open(&self) -> Arc<dyn Journal> {
         match self {
+            #[cfg(feature = "dynamodb")]
+            Self::Emulated(table) => table.open(),
+            Self::Slots(slots) => {
+                let slots = Arc::new(slots.clone());
+                Arc::new(SlotJournal::new(slots, "J", "dynamodb:T/J"))
+            }
             Self::Memory(journal) => Arc::new(journal.clone()),
             Self::Sqlite(folder) => {
                 let url = format!("sqlite:{}", folder.path().join("journal.db").display());
@@ -56,9 +73,14 @@ impl Place {
     }
 }
 
-/// Makes a test of every claim for every kind of journal.
+/// Makes a test of every claim for every kind of journal. The emulator is started once for all of them.
 macro_rules! contract {
     ($($claim:ident),* $(,)?) => {
+        #[cfg(feature = "dynamodb")]
+        pub(super) async fn every_claim_holds(place: impl Fn(&str) -> Place) {
+            $(Box::pin($claim(&place(stringify!($claim)))).await;)*
+        }
+
         mod memory {
             $(#[tokio::test]
             async fn $claim() {
@@ -70,6 +92,13 @@ macro_rules! contract {
             $(#[tokio::test]
             async fn $claim() {
                 super::$claim(&super::Place::sqlite()).await;
+            })*
+        }
+
+        mod slots {
+            $(#[tokio::test]
+            async fn $claim() {
+                super::$claim(&super::Place::slots()).await;
             })*
         }
     };

@@ -100,11 +100,12 @@ fn only_run_makes_a_journal_and_others_name_the_absolute_path() {
 #[test]
 fn urls_that_are_no_journal_are_refused_with_what_to_write_instead() {
     for (url, says) in [
-        ("dynamodb:table", "not yet supported"),
+        ("dynamodb:table", "is a table"),
+        ("dynamodb:", "dynamodb:TABLE"),
         ("journal.db", "sqlite:PATH"),
         ("sqlite:", "sqlite:PATH"),
         ("sqlite://host/journal.db", "sqlite:PATH"),
-        ("memory:x", "`memory:`"),
+        ("memory:x", "sqlite:PATH"),
         ("postgres://x", "sqlite:PATH"),
     ] {
         match open(url, Open::Create) {

@@ -1,6 +1,7 @@
 //! The journal: its entries, and the heartbeats and cursors that are kept beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -86,11 +87,17 @@ pub trait Journal: Send + Sync {
     /// The sequence number of a stream's last entry; 0 if there is none.
     async fn head(&self, stream: &CutoverName) -> Result<u64, JournalError>;
 
-    /// Returns within a second after anybody has appended after `position`.
+    /// Returns about a second after anybody has appended after `position`, at the latest.
     async fn changed(&self, position: Position);
 
     /// Stores a controller's heartbeat. Replaces its earlier one, and removes heartbeats older than a day.
     async fn beat(&self, heartbeat: &Heartbeat) -> Result<(), JournalError>;
+
+    /// The shortest time between two heartbeats of a controller. A journal that is paid for by the byte wants them less
+    /// often.
+    fn beat_interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     /// All heartbeats, newest first.
     async fn heartbeats(&self) -> Result<Vec<Heartbeat>, JournalError>;
@@ -115,6 +122,32 @@ pub trait Journal: Send + Sync {
     async fn cursors(&self) -> Result<Vec<Cursor>, JournalError> {
         Ok(Vec::new())
     }
+
+    /// Reads everything that is stored, and checks that it is as it was written. Whether entries make sense is not asked.
+    ///
+    /// # Errors
+    /// `Unusable`: it is not.
+    async fn verify(&self) -> Result<StorageReport, JournalError> {
+        Ok(StorageReport::Unchecked)
+    }
+}
+
+/// What was checked of a journal's storage, and found in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageReport {
+    /// Nothing can be checked.
+    Unchecked,
+    /// The file is whole.
+    File,
+    /// The hash of each append follows from those before it.
+    Table {
+        /// The appends.
+        appends: u64,
+        /// The packs that hold the same as the log.
+        packs: u64,
+        /// The packs that do not, by their first positions. They are not used.
+        spoiled_packs: Vec<u64>,
+    },
 }
 
 /// How far a channel has been told of a stream. Kept beside the events, and not part of the state.

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod journal;
 mod people;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,9 +34,10 @@ pub use error::CallError;
 pub use files::{BreakGlass, PlanFiles, PlanFilesNow, RecordKey};
 pub use journal::{
     APPEND_EVENTS_MAX, Append, Claim, Cursor, Glance, Heartbeat, Journal, JournalError, NewEntry,
-    Position, Skipped, Trouble,
+    Position, Skipped, StorageReport, Trouble,
 };
 pub use people::{DELIVER_WITHIN, Delivery, Notifier, Publication, Topics, Undelivered};
+pub use slots::{REVISION, SLOT_BYTES_MAX, SlotField, SlotItem, SlotPage, Slots, SwapAnswer};
 
 /// Reads the wall clock. Waiting is done with `tokio::time`, which the rehearsal's clock drives too.
 #[async_trait]

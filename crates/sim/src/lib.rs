@@ -1,4 +1,4 @@
-//! The simulated world: strict models of Route 53 and CloudWatch, with a clock that jumps.
+//! The simulated world: strict models of Route 53, CloudWatch and a table of DynamoDB, with a clock that jumps.
 
 pub mod beside;
 pub mod cloudwatch;
@@ -7,6 +7,7 @@ pub mod fault;
 pub mod route53;
 pub mod scenario;
 pub mod signals;
+pub mod slots;
 pub mod stage;
 pub mod traffic;
 pub mod world;

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, Zoned};
 
 use crate::aws::PolicyRole;
 use crate::engine::state::Phase;
+use crate::journal::JournalUrl;
 
 /// The start of a rehearsal, and the time zone in which its times are shown.
 #[derive(Debug, Clone)]
@@ -149,13 +150,7 @@ const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
 
 /// Reads the URL of a journal; the journal itself is not looked for.
 pub(super) fn journal_url(text: &str) -> Result<String, String> {
-    match text.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(text.to_owned()),
-        Some(("memory", "")) => Ok(text.to_owned()),
-        // `iam-policy` prints the policy of such a journal. Every other command is told when it opens the journal.
-        Some(("dynamodb", place)) if !place.is_empty() => Ok(text.to_owned()),
-        _ => Err("write `sqlite:PATH`".to_owned()),
-    }
+    JournalUrl::parse(text).map(|_| text.to_owned())
 }
 
 /// The longest reason, in bytes (semantics M8): every entry that repeats it is sent to people.

@@ -9,12 +9,13 @@ use tokio::sync::oneshot;
 
 use crate::cli::books::Books;
 use crate::cli::context::block_on;
+use crate::cli::journals::open::open_url;
 use crate::cli::operate::{RACES_MAX, actor};
 use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
 use crate::engine::record::{GroupImage, GroupName};
 use crate::engine::units::{CutoverName, DnsName, ZoneId};
-use crate::journal::{Open, open};
+use crate::journal::Open;
 use crate::ports::{Append, JournalError, NewEntry};
 
 /// The longest wait for the journal to say which groups a cutover has.
@@ -47,7 +48,7 @@ pub(super) async fn groups_of(url: &str, names: &[String]) -> Option<BTreeSet<Zo
 
 fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<ZoneGroup>> {
     let books = block_on(async {
-        let journal = open(url, Open::ReadOnly)?;
+        let journal = open_url(url, Open::ReadOnly).await?;
         Ok(Books::read(journal.as_ref()).await?)
     });
     let books = books.ok()?;
@@ -114,7 +115,7 @@ async fn tell(
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<CutoverName>, JournalError> {
-    let journal = open(url, Open::Existing)?;
+    let journal = open_url(url, Open::Existing).await?;
     let mut books = Books::read(journal.as_ref()).await?;
     let mut names: Vec<CutoverName> = Vec::new();
     for state in books.whole() {
