@@ -62,7 +62,7 @@ impl Ministack {
             ("BIND_HOST", "127.0.0.1"),
             ("GATEWAY_PORT", port.as_str()),
             ("MINISTACK_HOST", "127.0.0.1"),
-            ("SERVICES", "route53,cloudwatch,sts"),
+            ("SERVICES", "route53,cloudwatch,sts,dynamodb"),
             ("LOG_LEVEL", "WARNING"),
         ];
         let process = Supervised::start(&["-c", start], &environment, &log);
