@@ -6,6 +6,7 @@
 //! Three variables of the environment make the runs longer than the suite's: `KILLS`, `OUTAGE_SECS` and `THROTTLED_SECS`.
 //! `CUTOVER_TEST_SEED` plays the same kills and faults again, as far as the clocks of the machine allow.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::end_to_end::scene::{GATES, LADDER, NAME, PLAN, Plan, Scene};
@@ -118,6 +119,7 @@ impl TwoMachines {
             ("revert_intended", 0),
             ("revert_performed_unjournaled", 0),
         ]);
+        self.assert_no_answer_is_journaled_twice();
         // No write is sent twice: each intent is sent once at most, as one batch for each of the two zones.
         let sent = self.desk.calls("ChangeResourceRecordSets");
         let intended = self.desk.count(NAME, "weight_change_intended");
@@ -127,6 +129,19 @@ impl TwoMachines {
             self.everything()
         );
         self.assert_journal_is_whole();
+    }
+
+    /// Checks that the answer to each write was journaled once, however often the reply of the table was lost.
+    fn assert_no_answer_is_journaled_twice(&self) {
+        let mut answers = BTreeSet::new();
+        for entry in self.desk.history(NAME) {
+            let event = &entry["event"];
+            let kind = event["type"].as_str().unwrap_or_default();
+            if ["weight_change_submitted", "weight_change_failed"].contains(&kind) {
+                let is_new = answers.insert(event.to_string());
+                assert!(is_new, "twice: {event}\n{}", self.everything());
+            }
+        }
     }
 
     /// Everything that helps to find out why a test failed.
@@ -216,6 +231,7 @@ fn controllers_that_are_killed_again_and_again_end_as_one_that_never_was() {
         // Not waited for: the next kill may strike while it begins.
         runs.insert(victim, site.machines[victim].run(PLAN));
     }
+    // A kill between an intent and its write costs a minute and a half: until then, the write might still land.
     site.assert_exit_codes(&mut runs, 0);
     site.assert_completed_as_by_one(&ladder);
 }
