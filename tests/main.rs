@@ -1,5 +1,6 @@
 //! One integration binary: a file a behaviour. Every further binary would cost a link of its own.
 
+mod active_active;
 mod aws_adapters;
 mod beside;
 mod command_line;

@@ -111,6 +111,7 @@ contract!(
     an_append_over_two_streams_is_all_or_nothing,
     an_append_that_comes_twice_is_written_once,
     an_append_that_comes_twice_succeeds_although_others_went_on,
+    an_append_that_comes_again_with_newer_numbers_is_written_once,
     an_entry_is_never_dated_before_the_one_before_it,
     too_many_entries_at_once_are_refused,
     an_append_must_say_where_each_of_its_streams_stands,
@@ -234,6 +235,18 @@ async fn an_append_that_comes_twice_succeeds_although_others_went_on(place: &Pla
     journal.append(append_one("api", 2, "b")).await.unwrap();
     assert_eq!(journal.append(two).await, Ok(first));
     assert_eq!(journal.head(&"api".into()).await, Ok(3));
+}
+
+async fn an_append_that_comes_again_with_newer_numbers_is_written_once(place: &Place) {
+    let journal = place.open();
+    let first = journal.append(append_one("api", 0, "a")).await.unwrap();
+    // The reply was lost. The writer has then read its own entry, and expects it.
+    let again = journal.append(append_one("api", 1, "a")).await;
+    assert_eq!(again, Ok(first.clone()));
+    let elsewhere = place.open();
+    let again = elsewhere.append(append_one("api", 1, "a")).await;
+    assert_eq!(again, Ok(first));
+    assert_eq!(journal.head(&"api".into()).await, Ok(1));
 }
 
 async fn an_entry_is_never_dated_before_the_one_before_it(place: &Place) {

@@ -1,6 +1,7 @@
 //! Support that several tests share.
 
 pub(crate) mod cloudwatch_door;
+pub(crate) mod fault_proxy;
 pub(crate) mod iam;
 pub(crate) mod ministack;
 pub(crate) mod moto;
