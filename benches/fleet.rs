@@ -1,4 +1,5 @@
-//! Measures the built program over many services, beside what people use today: `cargo bench --bench fleet`.
+//! Measures the built program with many services, and compares it with tools that people use today: `cargo bench
+//! --bench fleet`.
 //!
 //! Everything runs against the HTTP test bed on the loopback with Route 53's documented quota (10 calls a second, bursts
 //! of 50) and 20 ms for every answer. Arguments: `rollback N…`, `peers N…`, `quiet SECS N…`, `alarms RUNS N`; without any,
@@ -22,7 +23,7 @@ mod support;
 
 use std::io::Write as _;
 
-/// The fleets that are measured if nothing else is asked for.
+/// The numbers of services that are measured if no arguments are given.
 const SIZES: [usize; 5] = [1, 10, 100, 1_000, 5_000];
 
 fn main() {
@@ -44,7 +45,7 @@ fn main() {
     }
 }
 
-/// Prints a line of results at once.
+/// Prints a line of results and flushes it, so that it can be read while the next measurement runs.
 fn line(text: &str) {
     let mut out = std::io::stdout();
     writeln!(out, "{text}").expect("results can be written");

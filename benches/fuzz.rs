@@ -1,5 +1,5 @@
-//! The fuzz room for hours (`tests/fuzz/`): inputs one after another until the time is over. A find is what a room says, a
-//! panic anywhere in the program, an input that takes more than 5 s, one that takes more than 256 MiB, and the death of the
+//! Plays the fuzz room (`tests/fuzz/`) for hours: one input after another until the time is over. A find is a broken
+//! claim of a room, a panic anywhere in the program, an input that takes more than 5 s or 256 MiB, or the death of the
 //! process. Input number N has the first seed plus N.
 //!
 //! ```sh
@@ -7,7 +7,7 @@
 //! cargo bench --bench fuzz -- --seed 7 --runs 1 --room plans
 //! ```
 //!
-//! The inputs are played by a process of their own, and watched by this one, which survives whatever they do.
+//! A process of its own plays the inputs. This one watches it, and survives its crashes and hangs.
 
 #[path = "../tests/fuzz/mod.rs"]
 mod fuzz;
@@ -36,27 +36,27 @@ use fuzz::{Find, Room};
 use peak_alloc::PeakAlloc;
 use processor::processor_time;
 
-/// Counts what is allocated, so that what an input took is known.
+/// Counts allocated bytes, so that the memory of each input is known.
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// An input that takes longer than this, in processor time, hangs. A build that is not optimised is about ten times slower, and
-/// shares its machine with all other checks.
+/// Longest processor time of an input; a longer one is a hang. A build without optimisation gets 25 s, because it is
+/// about ten times slower and shares its machine with all other checks.
 const HANGS_AFTER: Duration = Duration::from_secs(if cfg!(debug_assertions) { 25 } else { 5 });
 
-/// An input that waits longer hangs, although it does nothing.
+/// Longest real time of an input; a longer one is a hang, even if the input uses no processor time.
 const WAITS_AT_MOST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 30 });
 
-/// An input takes no more memory than this.
+/// Largest memory that an input may allocate: 256 MiB.
 const BYTES_MAX: usize = 256 << 20;
 
-/// How often the watcher looks.
+/// Time between two checks of the player by the watcher.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How often it is said how far it is.
+/// Time between two lines of progress.
 const SAY: Duration = Duration::from_mins(1);
 
-/// How many finds are told in full.
+/// Number of finds that are printed in full. Later ones are only counted.
 const TOLD_MAX: usize = 20;
 
 /// Plays inputs until one of them breaks something.
@@ -65,25 +65,25 @@ struct Arguments {
     /// The first seed; the others follow it. Drawn if it is not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many inputs at most.
+    /// Largest number of inputs.
     #[arg(long, default_value_t = u64::MAX)]
     runs: u64,
-    /// For how long at most.
+    /// Longest time, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Only this room.
+    /// Play only this room.
     #[arg(long)]
     room: Option<Room>,
     /// Go on after a find, and only count it.
     #[arg(long)]
     keep_going: bool,
-    /// Print the input, also if nothing is found.
+    /// Print the input even if nothing is found.
     #[arg(long)]
     show: bool,
-    /// Plays, and notes here where it is: given by the watcher.
+    /// Play, and write the seed of each input to this file. Set by the watcher.
     #[arg(long, hide = true)]
     notes: Option<PathBuf>,
-    /// Given by cargo.
+    /// Set by cargo, and ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -92,13 +92,13 @@ fn say(words: &str) {
     writeln!(std::io::stdout(), "{words}").unwrap_or_default();
 }
 
-/// Panics of the program's own code, wherever they were: some end a task that nobody waits for.
+/// Panics in the program's own code. They are collected because a panic may end a task whose result nobody reads.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn listen_to_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or("", |place| place.file());
-        // What a test's own code says is told by who catches it. An SDK may panic, if the call is then a failed one.
+        // A panic of a test's own code is reported where it is caught. An SDK may panic if its call then fails.
         if place.starts_with("src/") || place.starts_with("crates/") {
             PANICS
                 .lock()
@@ -116,7 +116,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Plays one input and measures it.
+/// Plays one input. Returns its room and how long it took, or a find.
 fn play(seed: u64, room: Option<Room>) -> Result<(Room, Duration), Find> {
     let played_in = room.unwrap_or_else(|| fuzz::room_of(seed));
     let found = |what: String| Find {
@@ -151,9 +151,10 @@ fn play(seed: u64, room: Option<Room>) -> Result<(Room, Duration), Find> {
     }
 }
 
-/// How much was played, by room.
+/// Counts the inputs played, by room.
 #[derive(Default)]
 struct Total {
+    /// For each room: the number of inputs, their total time, and the longest time of one.
     rooms: BTreeMap<Room, (u64, Duration, Duration)>,
 }
 
@@ -180,7 +181,7 @@ impl Total {
     }
 }
 
-/// Plays inputs and notes each before it is played.
+/// Plays inputs, and writes the seed of each to the file `notes` before it is played.
 fn work(arguments: &Arguments, notes: &Path) -> ExitCode {
     listen_to_panics();
     let notes = File::options()
@@ -232,14 +233,15 @@ fn work(arguments: &Arguments, notes: &Path) -> ExitCode {
     }
 }
 
-/// How the player ended.
+/// How the process that plays the inputs ended.
 enum Ended {
+    /// The process ended by itself, with this status.
     By(ExitStatus),
-    /// It was ended, because an input hung.
+    /// The watcher killed it because an input hung.
     Hung,
 }
 
-/// Waits for the player to end, and ends it if it hangs.
+/// Waits for the player to end, and kills it if an input hangs.
 #[expect(
     clippy::disallowed_methods,
     reason = "there is nothing else to do here"
@@ -257,7 +259,7 @@ fn watch(player: &mut Child, notes: &File) -> Ended {
             last = (seed, now(), busy());
         }
         let (waited, worked) = (last.1.elapsed(), busy().saturating_sub(last.2));
-        // The player says itself what was only slow; twice as long never comes to an end.
+        // The player itself reports inputs that are only slow. An input that takes twice as long will not end.
         if worked > HANGS_AFTER * 2 || waited > WAITS_AT_MOST * 2 {
             player.kill().unwrap_or_default();
             player.wait().map(drop).unwrap_or_default();
@@ -267,7 +269,7 @@ fn watch(player: &mut Child, notes: &File) -> Ended {
     }
 }
 
-/// The seed that is played.
+/// Returns the seed of the input that is played now.
 fn seed_of(notes: &File) -> u64 {
     let mut seed = [0; 8];
     notes.read_exact_at(&mut seed, 0).unwrap_or_default();

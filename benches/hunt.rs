@@ -1,5 +1,5 @@
-//! The hunt for hours: scenarios one after another until the time is over or something breaks. Says every 500 scenarios
-//! how much was played; scenario number N has the first seed plus N.
+//! Plays the hunt (`tests/hunt/`) for hours: one scenario after another until the time is over or something breaks.
+//! Prints a summary every 500 scenarios. Scenario number N has the first seed plus N.
 //!
 //! ```sh
 //! cargo bench --bench hunt -- --seconds 3600 --jobs 2
@@ -22,7 +22,7 @@ use hunt::{Broken, JournalKind, Played};
 use mimalloc::MiMalloc;
 use processor::processor_time;
 
-/// A round is made of small texts and maps; this makes them in about two thirds of the time.
+/// A round allocates many small strings and maps. This allocator needs about two thirds of the time for them.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -32,13 +32,13 @@ struct Arguments {
     /// The first seed; the others follow it. Drawn if it is not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many scenarios at most.
+    /// Largest number of scenarios.
     #[arg(long, default_value_t = u64::MAX)]
     runs: u64,
-    /// For how long at most.
+    /// Longest time, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// How many threads.
+    /// Number of threads.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
     /// Where the journal is: in memory, or in a shared table whose every call may fail.
@@ -47,7 +47,7 @@ struct Arguments {
     /// Go on after a failure, and only count it.
     #[arg(long)]
     keep_going: bool,
-    /// Given by cargo.
+    /// Set by cargo, and ignored.
     #[arg(long, hide = true)]
     bench: bool,
 }

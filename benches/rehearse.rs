@@ -1,7 +1,7 @@
-//! How long a rehearsal of two weeks takes: the real controller, two weeks of traffic, a few alarms.
+//! Measures a rehearsal of two weeks: the real controller, simulated traffic and a few alarms.
 //!
-//! `cargo bench --bench rehearse`. The goal is 0.2 s a rehearsal. Plain timing: one number is wanted, whose
-//! smallest value says what the work costs and whose median what a person waits.
+//! Run it with `cargo bench --bench rehearse`. The goal is 0.2 s per rehearsal. The smallest time shows what the work
+//! costs, and the median shows how long a person waits.
 
 #![expect(
     clippy::disallowed_methods,
@@ -17,7 +17,7 @@ use cutover::scenario::Scenario;
 use jiff::Timestamp;
 use tokio::runtime::Builder;
 
-/// Fourteen days of bakes.
+/// A plan with fourteen days of bakes.
 const PLAN: &str = "
 version: 1
 name: two-weeks
@@ -36,7 +36,7 @@ gates:
   fallback_alarms: [ api-eks-5xx-rate ]
 ";
 
-/// How often.
+/// Number of rehearsals, each with another seed.
 const TIMES: u64 = 15;
 
 fn main() {

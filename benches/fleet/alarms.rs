@@ -1,4 +1,4 @@
-//! From the moment that alarms turn red to the moment that the reverts are submitted.
+//! Measures the time from the moment that alarms turn red to the writes of the reverts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::line;
 use crate::scene::{REGION, Scene, alarm_of, name_of, sleep};
 
-/// Services whose alarms turn red together.
+/// Number of services whose alarms turn red at the same time.
 const RED: usize = 50;
 
-/// Turns 50 of so many services red, several times, at rounds of 10 s.
+/// Turns the alarms of [`RED`] out of `count` services red, `runs` times, while the controller does a round every 10 s.
+/// Prints how long the reverts took.
 pub(crate) fn measure(runs: usize, count: usize) {
     line(
         "alarm → revert submitted | services | samples | p50 s | p99 s | after the poll that saw it: p50 s | p99 s",
@@ -24,7 +25,7 @@ pub(crate) fn measure(runs: usize, count: usize) {
     sleep(Duration::from_secs(15));
     let (mut whole, mut seen) = (Vec::new(), Vec::new());
     for number in 0..runs {
-        // Somewhere in the interval.
+        // The alarms turn red at a different point of the 10 s interval in each run.
         let offset = u64::try_from(number).expect("a small number") * 3_300 % 10_000;
         sleep(Duration::from_millis(offset));
         let services = number * RED..(number + 1) * RED;
@@ -55,7 +56,8 @@ pub(crate) fn measure(runs: usize, count: usize) {
     ));
 }
 
-/// When the last round began to read alarms: its calls follow each other closely.
+/// Returns when the last round that read alarms began; `None` if no alarm was read. Reads at most 2 s apart belong to
+/// one round.
 fn began(polls: impl DoubleEndedIterator<Item = Timestamp>) -> Option<Timestamp> {
     let mut polls = polls.rev();
     let mut first = polls.next()?;
@@ -68,7 +70,7 @@ fn began(polls: impl DoubleEndedIterator<Item = Timestamp>) -> Option<Timestamp>
     Some(first)
 }
 
-/// When each of these services was written back.
+/// Returns for each service when its first revert after `red_at` was written. Waits for them for a minute, then panics.
 fn submitted(scene: &Scene, services: std::ops::Range<usize>, red_at: Timestamp) -> Vec<Timestamp> {
     for _ in 0..600 {
         let mut first: BTreeMap<String, Timestamp> = BTreeMap::new();

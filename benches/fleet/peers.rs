@@ -1,5 +1,5 @@
-//! What people use today: a loop over the AWS command line, and a script with boto3. One call a service, as such scripts
-//! are written; the clients' own retries.
+//! Measures the tools that people use today: a loop over the AWS command line, and a script with boto3. Both make one
+//! call per service and leave retries to their client, as such scripts do.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,9 +10,11 @@ use crate::line;
 use crate::scene::{Scene, name_of, now, zone_of};
 use crate::support::python::python;
 
-/// The loop starts a process a service; of more than this many only so many are measured.
+/// Largest number of services that the loop is measured with, because it starts one process per service. The time for
+/// more services is extrapolated.
 const LOOP_MAX: usize = 50;
-/// At ten calls a second a script of more would take minutes.
+/// Largest number of services that the script is measured with: at ten calls a second, more would take minutes. The
+/// time for more services is extrapolated.
 const SCRIPT_MAX: usize = 1_000;
 
 const LOOP: &str = r#"
@@ -31,7 +33,7 @@ for path in sorted(glob.glob("batches/*.json")):
         client.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=json.load(file))
 "#;
 
-/// Measures both over fleets of these sizes.
+/// Measures both tools with fleets of these sizes, and prints a line for each.
 pub(crate) fn measure(sizes: &[usize]) {
     line("peer | services | measured | ended after s | calls | throttled | for all s");
     for count in sizes {
@@ -95,7 +97,7 @@ fn one(count: usize, peer: &str, most: usize) {
     ));
 }
 
-/// The change batch of one service, as people keep them.
+/// Returns the change batch that sets one service back to 100/0, as people keep it in a file.
 fn batch(service: usize) -> String {
     let record = |(identifier, weight): (&str, u8)| {
         serde_json::json!({ "Action": "UPSERT", "ResourceRecordSet": {

@@ -1,4 +1,4 @@
-//! Quiet rounds: calls, processor time and memory of a controller that watches and does nothing.
+//! Measures quiet rounds: the calls, processor time and memory of a controller that watches and changes nothing.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::line;
 use crate::processor::processor_time;
 use crate::scene::{CHANGE, Scene, sleep};
 
-/// Watches fleets of these sizes for so many seconds, at rounds of 10 s.
+/// Watches fleets of these sizes for `secs` seconds each, at a round every 10 s, and prints what the rounds cost.
 pub(crate) fn measure(secs: usize, sizes: &[usize]) {
     line(
         "quiet | services | rounds | DescribeAlarms a round | lists a minute | writes | ms of processor a round | RSS MiB | most RSS MiB",
@@ -21,7 +21,7 @@ fn one(secs: u32, count: usize) {
     let scene = Scene::new(count);
     let run = scene.baking("10s");
     scene.as_in_life();
-    // The end of the start.
+    // The first rounds after the start are not quiet.
     sleep(Duration::from_secs(15));
     let (before, busy) = (scene.bed.counts(), busy_for(run.id()));
     sleep(Duration::from_secs(secs.into()));
@@ -45,12 +45,12 @@ fn one(secs: u32, count: usize) {
     ));
 }
 
-/// The processor time of a process; zero if it has ended.
+/// Returns the processor time that a process has used; zero if it has ended.
 fn busy_for(id: u32) -> Duration {
     processor_time(&id.to_string()).unwrap_or_default()
 }
 
-/// A line of a process's memory, in MiB.
+/// Returns one value of `/proc/ID/status` in MiB, for example that of `VmRSS:`; 0 if the process has ended.
 fn memory(id: u32, key: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(key));

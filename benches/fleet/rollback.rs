@@ -1,4 +1,4 @@
-//! `cutover rollback --all`: how long, how many calls, how many of them throttled.
+//! Measures `cutover rollback --all`: how long it takes, how many calls it makes, and how many of them are throttled.
 
 use crate::line;
 use crate::scene::{Scene, now};

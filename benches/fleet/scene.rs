@@ -1,4 +1,4 @@
-//! Many services behind the HTTP test bed, and the program that looks after them.
+//! Many services behind the HTTP test bed, and the built program that shifts their traffic.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,37 +13,44 @@ use jiff::SignedDuration;
 use crate::support::program::{Program, Running};
 use crate::support::server::{Call, TestBed};
 
-/// A write of weights.
+/// The operation of Route 53 that writes weights.
 pub(crate) const CHANGE: &str = "ChangeResourceRecordSets";
-/// How long every answer takes.
+/// Delay of every answer of the test bed.
 const LATENCY: Duration = Duration::from_millis(20);
-/// The region of the alarms.
+/// The AWS region of all alarms.
 pub(crate) const REGION: &str = "eu-west-1";
-/// Services of one zone: two records each stay below the zone's limit of 10,000.
+/// Number of services in one zone. Each has two records, so the zone stays below Route 53's limit of 10,000.
 const PER_ZONE: usize = 2_500;
-/// Services in one change of the set-up.
+/// Number of services that the set-up handles at a time, and of record changes that it puts into one batch.
 const AT_ONCE: usize = 400;
-/// Alarms of a service.
+/// Number of alarms of each service.
 pub(crate) const ALARMS: usize = 3;
 
-/// A world of services, and the program.
+/// The simulated services and the built program.
 pub(crate) struct Scene {
+    /// The built program, in a directory of its own.
     pub(crate) program: Program,
+    /// The HTTP test bed, which stands in for AWS.
     pub(crate) bed: TestBed,
+    /// The hosted zones, each with up to [`PER_ZONE`] services.
     pub(crate) zones: Vec<ZoneId>,
+    /// Number of services.
     pub(crate) count: usize,
 }
 
-/// What some calls cost.
+/// The number of calls that were made in some time, and how long the writes took.
 pub(crate) struct Cost {
+    /// All calls.
     pub(crate) calls: usize,
+    /// Calls that write weights.
     pub(crate) writes: usize,
+    /// Calls that were refused with a status of 400 or above.
     pub(crate) throttled: usize,
-    /// When the last write that was accepted was answered, after the beginning.
+    /// Seconds from the start until the last accepted write was answered.
     pub(crate) submitted: f64,
 }
 
-/// Now, really.
+/// Returns the real time from the monotonic clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "measures how long it really takes"
@@ -52,14 +59,14 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Lets real time pass.
+/// Blocks the thread for this long in real time.
 #[expect(clippy::disallowed_methods, reason = "waits for real processes")]
 pub(crate) fn sleep(time: Duration) {
     std::thread::sleep(time);
 }
 
 impl Scene {
-    /// Services at 100 and 0, with three green alarms and a plan each.
+    /// Creates `count` services at the weights 100/0, each with [`ALARMS`] green alarms and a plan file.
     pub(crate) fn new(count: usize) -> Self {
         let bed = TestBed::start();
         let mut scene = Self {
@@ -92,7 +99,7 @@ impl Scene {
         scene
     }
 
-    /// Writes the same weights to all services, as somebody else would.
+    /// Writes the same weights to all services, as somebody other than the program would.
     pub(crate) fn weights(&self, action: ChangeAction, old: u8, new: u8) {
         let services: Vec<usize> = (0..self.count).collect();
         let now = self.bed.now();
@@ -120,7 +127,7 @@ impl Scene {
         }
     }
 
-    /// How many services are at these weights.
+    /// Returns the number of services whose last write set these weights.
     pub(crate) fn at(&self, old: u8, new: u8) -> usize {
         let mut latest = BTreeMap::new();
         for write in self.bed.world().route53.weight_writes() {
@@ -135,7 +142,7 @@ impl Scene {
             .count()
     }
 
-    /// Starts the controller, and waits until all services bake at half.
+    /// Starts the controller, and waits until all services bake their first step, 50/50.
     pub(crate) fn baking(&self, interval: &str) -> Running {
         let run = self
             .program
@@ -152,7 +159,8 @@ impl Scene {
         rows.iter().filter(|row| row["phase"] == "baking").count() == self.count
     }
 
-    /// From now on answers take their time, and calls are rationed; the buckets are full.
+    /// Makes the test bed behave as AWS does: every answer takes [`LATENCY`], and calls are limited. The token buckets
+    /// are full at first.
     pub(crate) fn as_in_life(&self) {
         self.bed.throttle(false);
         self.bed.clear_faults();
@@ -160,7 +168,8 @@ impl Scene {
         self.bed.throttle(true);
     }
 
-    /// The calls since there were `before` of them, at `began` by the server's clock.
+    /// Returns the cost of the calls after the first `before` ones. `began` is when they began, by the test bed's
+    /// clock.
     pub(crate) fn cost(&self, before: usize, began: jiff::Timestamp) -> Cost {
         let calls = self.bed.calls();
         let calls = &calls[before..];
@@ -177,17 +186,17 @@ impl Scene {
     }
 }
 
-/// The DNS name of a service.
+/// Returns the DNS name of a service.
 pub(crate) fn name_of(service: usize) -> String {
     format!("svc{service:04}.zone{}.example", service / PER_ZONE)
 }
 
-/// The zone of a service, by its place among the zones.
+/// Returns the index of a service's zone in [`Scene::zones`].
 pub(crate) fn zone_of(service: usize) -> usize {
     service / PER_ZONE
 }
 
-/// The name of one of a service's alarms.
+/// Returns the name of one of a service's alarms. Alarms are numbered from 0.
 pub(crate) fn alarm_of(service: usize, alarm: usize) -> String {
     format!("svc{service:04}-{alarm}")
 }

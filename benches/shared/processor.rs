@@ -1,10 +1,10 @@
-//! The processor time of a process, which does not depend on what else the machine does.
+//! Reads the processor time of a process. Unlike real time, it does not depend on what else the machine does.
 
 use std::fs;
 use std::time::Duration;
 
-/// The processor time that a process has had, in user and system mode; none if the process has ended. `process` is its ID, or
-/// `self`.
+/// Returns the processor time that a process has used, in user and system mode; `None` if the process has ended.
+/// `process` is its ID, or `self`.
 ///
 /// Source: proc(5), fields 14 and 15, in ticks of `USER_HZ`, which is 100 on every Linux that Rust supports.
 pub(crate) fn processor_time(process: &str) -> Option<Duration> {

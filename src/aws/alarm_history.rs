@@ -1,4 +1,4 @@
-//! `DescribeAlarmHistory`: the states that an alarm went into and when, page by page.
+//! Reads an alarm's changes of state with `DescribeAlarmHistory`, page by page.
 
 use std::time::Duration;
 
@@ -23,31 +23,33 @@ use crate::ports::Urgency;
 
 pub(super) const HISTORY: &str = "DescribeAlarmHistory";
 
-/// Source: `CloudWatch` API Reference, `DescribeAlarmHistory`, `MaxRecords`.
+/// The number of items on a page: the most that AWS allows. Source: `CloudWatch` API Reference, `DescribeAlarmHistory`,
+/// `MaxRecords`.
 const RECORDS_PER_PAGE: i32 = 100;
 
-/// A thousand changes of state of one alarm since the first write.
+/// The most pages of a history since the first write: a thousand changes of state of one alarm.
 const PAGES_MAX: usize = 10;
 
-/// The changes of state that are read, and the limits for reading them.
+/// The range of a history to read, and the limits for reading it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// The start of the range. AWS is asked from the full second on.
+    /// The start of the range. AWS is asked from the full second on, so earlier items of that second may be returned.
     pub(super) since: Timestamp,
-    /// The end of the range, exclusive; none: up to now.
+    /// The end of the range, exclusive. `None` means up to now.
     pub(super) until: Option<Timestamp>,
-    /// The most pages; more are an error.
+    /// The most pages. More pages are an error.
     pub(super) pages_max: usize,
-    /// The longest time that a page waits for a token.
+    /// The longest time that each page waits for a token of the call budget.
     pub(super) token_within: Duration,
 }
 
 impl AwsClients {
-    /// Each change of state of a metric or composite alarm as `read` returns it, in the order of the reply.
+    /// Reads the changes of state of a metric or composite alarm. `read` converts each item, or returns `None` to leave
+    /// it out. The order is that of the reply: oldest first.
     ///
     /// # Errors
     ///
-    /// A call fails, the pages do not end, or `read` fails for an item.
+    /// A call fails or gets no token, there are more pages than allowed, or `read` fails for an item.
     pub(super) async fn state_updates<T>(
         &self,
         account: &Account,
@@ -65,7 +67,7 @@ impl AwsClients {
                 .history
                 .acquire(HISTORY, Urgency::Normal, bounds.token_within);
             token.await.map_err(|waited| no_token(HISTORY, waited))?;
-            // Without types only metric alarms' items would be returned.
+            // Without types, AWS would return only the items of metric alarms.
             let request = client
                 .describe_alarm_history()
                 .alarm_name(alarm)
@@ -90,7 +92,10 @@ impl AwsClients {
         Err(endless(HISTORY))
     }
 
-    /// The times at which the alarm entered ALARM since `since`, oldest first.
+    /// Reads the times at which the alarm entered ALARM since `since`, oldest first.
+    ///
+    /// # Errors
+    /// A call fails or gets no token, there are more than 10 pages, or an item cannot be understood.
     pub(super) async fn read_history(
         &self,
         account: &Account,
@@ -112,8 +117,8 @@ impl AwsClients {
     }
 }
 
-/// The time at which the alarm entered ALARM by this item; none if it went into another state. An item without a state is an
-/// error, because a history that cannot be judged must not pass a gate.
+/// Returns the time at which the alarm entered ALARM by this item. `None` if it entered another state. An item without
+/// a state is an error, because a history that cannot be judged must not pass a gate.
 fn entry_into_alarm(item: &AlarmHistoryItem) -> Result<Option<Timestamp>, CallError> {
     let (before, after) = states(item)?;
     if after != "ALARM" || before.as_deref() == Some("ALARM") {
@@ -122,20 +127,27 @@ fn entry_into_alarm(item: &AlarmHistoryItem) -> Result<Option<Timestamp>, CallEr
     time_of(item).map(Some)
 }
 
-/// The states before and after, from the item's data or else from its summary.
+/// Returns the states before and after an item's change, from its data, otherwise from its summary. The state before
+/// may be missing.
+///
+/// # Errors
+/// The item has no state after the change.
 pub(super) fn states(item: &AlarmHistoryItem) -> Result<(Option<String>, String), CallError> {
     let data = item.history_data().and_then(states_from_data);
     let states = data.or_else(|| item.history_summary().and_then(states_from_summary));
     states.ok_or_else(|| unreadable("an item of the alarm's history has no new state"))
 }
 
-/// The time of the item's change of state.
+/// Returns the time of the item's change of state.
+///
+/// # Errors
+/// The item has no time, or none between 1970 and 2200.
 pub(super) fn time_of(item: &AlarmHistoryItem) -> Result<Timestamp, CallError> {
     let at = item.timestamp().and_then(our_time);
     at.ok_or_else(|| unreadable("an item of the alarm's history has no time"))
 }
 
-/// The states before and after from `{"oldState":{"stateValue":…},"newState":{"stateValue":…}}`.
+/// Reads the states before and after from `{"oldState":{"stateValue":…},"newState":{"stateValue":…}}`.
 fn states_from_data(data: &str) -> Option<(Option<String>, String)> {
     let data: serde_json::Value = serde_json::from_str(data).ok()?;
     let before = state_under(&data, "oldState");
@@ -147,7 +159,7 @@ fn state_under(data: &serde_json::Value, key: &str) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// The states before and after from `Alarm updated from OK to ALARM`.
+/// Reads the states before and after from `Alarm updated from OK to ALARM`.
 fn states_from_summary(summary: &str) -> Option<(Option<String>, String)> {
     let (_, states) = summary.split_once("from ")?;
     let (before, after) = states.split_once(" to ")?;
@@ -158,7 +170,7 @@ fn first_word(text: &str) -> Option<String> {
     text.split_whitespace().next().map(str::to_owned)
 }
 
-/// The error for a history that was read but cannot be understood.
+/// Returns the error of a history that was read but cannot be understood.
 pub(super) fn unreadable(message: &str) -> CallError {
     CallError::new(HISTORY, FailureClass::Permanent, message)
 }
@@ -177,7 +189,7 @@ mod tests {
             .build()
     }
 
-    /// The time at which an item with this data and summary entered ALARM.
+    /// Returns the time at which an item with this data and summary entered ALARM.
     fn entered(data: Option<&str>, summary: Option<&str>) -> Option<Timestamp> {
         entry_into_alarm(&item(data, summary)).expect("it says which state followed")
     }

@@ -1,8 +1,8 @@
-//! Token buckets: they limit how often we call AWS, and let reverts go first.
+//! Token buckets that limit our calls to AWS and let reverts go first.
 //!
-//! Route 53 limits calls per account in two ways at once: over all calls, and per operation (10 a second and bursts of
-//! 50, shared with the console, Terraform and everybody else). A call needs a token of both. Steps and reads leave
-//! the last tokens, the headroom, to reverts.
+//! Route 53 limits the calls of an account in two ways at once: over all calls, and per operation. Each limit is 10
+//! calls a second with bursts of 50, shared with the console, Terraform and every other caller. So a call needs a token
+//! from two buckets. Steps and reads leave the last tokens, the headroom, to reverts.
 //!
 //! Source: Route 53 Developer Guide, throttling of API requests.
 
@@ -17,30 +17,32 @@ use tokio::time::Instant;
 
 use crate::ports::Urgency;
 
-/// The rate at which a bucket fills, and its size.
+/// The refill rate of a token bucket, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Tokens that come back per second, at least 1.
+    /// The number of tokens added per second, at least 1.
     pub per_sec: u32,
-    /// The most tokens it holds, at least 1.
+    /// The most tokens in the bucket, at least 1.
     pub burst: u32,
 }
 
-/// The calls that may be made: one bucket over all calls and one per operation. Driven by `tokio::time`.
+/// The budget of calls: one bucket for all calls and one for each operation. Time is tokio's.
 #[derive(Debug)]
 pub(super) struct Budget {
     overall: Rate,
     per_operation: Rate,
-    /// Tokens of each bucket that only reverts may take.
+    /// The number of tokens in each bucket that only reverts may use.
     headroom: u32,
     buckets: Mutex<TokenBuckets>,
+    /// The number of reverts that wait for a token. While there are any, normal calls get none.
     reverts_waiting: AtomicU32,
-    /// The first waiter holds the lock and waits for tokens, the others for the lock: first come, first served.
+    /// The waiters of each urgency get tokens in the order in which they came: the first one holds the lock and waits
+    /// for tokens, and the others wait for the lock.
     revert_turn: tokio::sync::Mutex<()>,
     normal_turn: tokio::sync::Mutex<()>,
 }
 
-/// No token came within the time that the caller could wait.
+/// The error if no token came within the time that the caller could wait. It holds that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WaitedTooLong(pub(super) Duration);
 
@@ -57,14 +59,15 @@ struct TokenBucket {
     filled_at: Instant,
 }
 
-/// Counts a waiting revert for as long as it lives, so that one that gives up is forgotten.
+/// Counts a waiting revert until it is dropped. So a revert that no longer waits does not block other calls.
 struct Waiting<'a>(&'a AtomicU32);
 
-/// Sums of fractions fall short of a whole token by less than this.
+/// The largest error of rounding when fractions of a token are added.
 const ROUNDING: f64 = 1e-6;
 
 impl Budget {
-    /// A budget with full buckets. The headroom is kept below the burst, so that normal calls are never shut out.
+    /// Creates a budget with full buckets. The headroom is kept below the burst, so that normal calls can always get
+    /// tokens.
     pub(super) fn new(overall: Rate, per_operation: Rate, headroom: u32) -> Self {
         let least_burst = overall.burst.min(per_operation.burst);
         Self {
@@ -81,12 +84,15 @@ impl Budget {
         }
     }
 
-    /// A budget for one operation, without headroom.
+    /// Creates a budget for one operation, without headroom.
     pub(super) fn single(rate: Rate) -> Self {
         Self::new(rate, rate, 0)
     }
 
-    /// Takes a token for one call. Waits for it `wait_at_most`.
+    /// Waits for a token for one call, at most `wait_at_most`.
+    ///
+    /// # Errors
+    /// No token came within that time.
     pub(super) async fn acquire(
         &self,
         operation: &'static str,
@@ -98,6 +104,7 @@ impl Budget {
             .map_err(|_| WaitedTooLong(wait_at_most))
     }
 
+    /// Waits until both buckets have a token, and removes the tokens.
     async fn take(&self, operation: &'static str, urgency: Urgency) {
         let (_waiting, _turn) = match urgency {
             Urgency::Revert => {
@@ -111,7 +118,7 @@ impl Budget {
         }
     }
 
-    /// Takes a token of both buckets, or returns the time after which to try again.
+    /// Removes a token from both buckets and returns `None`, or returns the time after which to try again.
     fn try_take(&self, operation: &'static str, urgency: Urgency) -> Option<Duration> {
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +152,7 @@ impl Budget {
 }
 
 impl Rate {
-    /// The time that one token takes to come back.
+    /// Returns the time in which one token is added.
     fn interval(self) -> Duration {
         Duration::from_secs(1) / self.per_sec.max(1)
     }
@@ -160,6 +167,7 @@ impl TokenBucket {
         }
     }
 
+    /// Adds the tokens since the last refill.
     fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
         let filled = self.tokens + passed * f64::from(self.rate.per_sec.max(1));
@@ -167,7 +175,8 @@ impl TokenBucket {
         self.filled_at = now;
     }
 
-    /// The time until there are `needed` tokens; zero if there are. In whole milliseconds, because tokio sleeps in these.
+    /// Returns the time until there are `needed` tokens; zero if there are. It is a millisecond longer than computed,
+    /// because tokio sleeps in whole milliseconds.
     fn wait_for(&self, needed: f64) -> Duration {
         let missing = needed - self.tokens;
         if missing <= ROUNDING {

@@ -1,4 +1,4 @@
-//! The identity under which AWS knows the person at this machine.
+//! Finds out as whom AWS knows the person at this machine.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use super::config::GLOBAL_REGION;
 use super::config::Options;
 use super::config::load;
 
-/// The longest wait for the answer, because the person who approves waits too.
+/// The longest wait for STS. The person who approves a step waits for it too.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// The ARN that STS returns for the credentials of the environment or the profile. Returns none if there are no such
+/// Returns the ARN that STS returns for the credentials of the environment or the profile. `None` if there are no such
 /// credentials, or if STS does not answer within 4 s.
 ///
-/// The machine's own role is not used: it identifies the machine, not the person.
+/// The machine's own role is not used, because it identifies the machine and not the person.
 pub async fn caller_arn(options: Options) -> Option<String> {
     tokio::time::timeout(ANSWER_WITHIN, ask(options))
         .await

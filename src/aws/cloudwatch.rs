@@ -1,4 +1,4 @@
-//! The port `Signals` over `CloudWatch`.
+//! Implements the port `Signals` with `CloudWatch`.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -44,27 +44,28 @@ use crate::ports::Urgency;
 use crate::ports::alarms_within;
 
 const ALARMS: &str = "DescribeAlarms";
-/// The most names and the most results of a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.
+/// The most names in a call, and the most alarms on a page. Source: `CloudWatch` API Reference, `DescribeAlarms`.
 const NAMES_PER_CALL: usize = 100;
 const RECORDS_PER_PAGE: i32 = 100;
-/// 100 names fit on one page; more pages than this mean that the pages do not end.
+/// The most pages of a call. 100 alarms fit on one page, so more pages than this mean that the pages do not end.
 const ALARM_PAGES_MAX: usize = 5;
-/// The longest time of a whole `alarm_history`, waiting for tokens included.
+/// The longest time of a whole `alarm_history`, including waits for tokens.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait of a page for a token. The deadline of its reading is shorter, and is set elsewhere.
+/// The longest wait of a page for a token. The deadline of the whole reading is shorter and ends it earlier.
 const TOKEN_WITHIN: Duration = Duration::from_mins(5);
-/// How many levels of composite alarms within composite alarms are followed.
+/// The number of levels to which composite alarms within composite alarms are followed.
 const COMPOSITE_LEVELS_MAX: usize = 5;
 
+/// The message if neither the plan nor the environment names a region.
 pub(super) const NO_REGION: &str = "no AWS region: set aws.region in the plan or AWS_REGION";
 
-/// `CloudWatch` behind the port. Clones share clients and budgets.
+/// Reads alarms and metrics from `CloudWatch`. Clones share clients and budgets.
 #[derive(Debug, Clone)]
 pub struct CloudWatchSignals {
     pub(super) clients: Arc<AwsClients>,
 }
 
-/// The alarms found by one call, by name. `CloudWatch` does not know a name that is absent.
+/// The alarms that one call found, by name. An alarm that is absent does not exist.
 type PageReadings = Result<BTreeMap<String, FoundAlarm>, CallError>;
 
 impl CloudWatchSignals {
@@ -72,13 +73,14 @@ impl CloudWatchSignals {
         Self { clients }
     }
 
-    /// The alarm's region, or else the environment's.
+    /// Returns the alarm's region, otherwise the environment's. `None` if neither is set.
     pub(super) fn region_of(&self, alarm: &AlarmId) -> Option<String> {
         let own = alarm.region.as_deref();
         own.or(self.clients.region()).map(str::to_owned)
     }
 
-    /// The calls that these alarms need, each with its region; none if neither the alarm nor the environment names one.
+    /// Divides alarms into calls, each with its region. The region is `None` if neither the alarm nor the environment
+    /// names one.
     fn pages(&self, wanted: &BTreeSet<AlarmId>) -> Vec<(Option<String>, Vec<AlarmId>)> {
         let mut regions: BTreeMap<Option<String>, Vec<AlarmId>> = BTreeMap::new();
         for alarm in wanted {
@@ -87,7 +89,8 @@ impl CloudWatchSignals {
         }
         let mut pages = Vec::new();
         for (region, mut alarms) in regions {
-            // An alarm may be named both with and without its region; sorted together, it is read once.
+            // An alarm may be named both with and without its region. Sorting brings the two together, so it is read
+            // once.
             alarms.sort_by(|one, other| one.bare_name().cmp(other.bare_name()));
             let chunks = alarms.chunks(NAMES_PER_CALL);
             pages.extend(chunks.map(|page| (region.clone(), page.to_vec())));
@@ -95,7 +98,7 @@ impl CloudWatchSignals {
         pages
     }
 
-    /// Reads a page's alarms. If that fails or the deadline passes, every reading gives the reason.
+    /// Reads the alarms of one call. If the call fails or misses the deadline, every reading gives the reason.
     async fn read_alarms_of(
         &self,
         account: &Account,
@@ -124,7 +127,7 @@ impl CloudWatchSignals {
                 Err(error) if error.class == FailureClass::Denied => {
                     AlarmReading::Denied(error.to_string())
                 }
-                // No call was made, so its name would mislead.
+                // No call was made, so an error with the operation's name would mislead.
                 Err(error) if region.is_none() => AlarmReading::Unreadable(error.message.clone()),
                 Err(error) => AlarmReading::Unreadable(error.to_string()),
             };
@@ -133,6 +136,10 @@ impl CloudWatchSignals {
         readings
     }
 
+    /// Makes one call of `DescribeAlarms`, with all its pages.
+    ///
+    /// # Errors
+    /// The call fails or gets no token, or the pages do not end.
     async fn read_page(&self, account: &Account, region: &str, names: &[String]) -> PageReadings {
         let client = self.clients.cloudwatch(account, region).await;
         let budgets = self.clients.alarm_budgets(account, region);
@@ -143,7 +150,7 @@ impl CloudWatchSignals {
                 .alarms
                 .acquire(ALARMS, Urgency::Normal, TOKEN_WITHIN);
             token.await.map_err(|waited| no_token(ALARMS, waited))?;
-            // Without types only metric alarms would be returned, and a composite alarm would look missing.
+            // Without types, AWS would return only metric alarms, and a composite alarm would seem to be missing.
             let request = client
                 .describe_alarms()
                 .set_alarm_names(Some(names.to_vec()))
@@ -162,8 +169,8 @@ impl CloudWatchSignals {
         Err(endless(ALARMS))
     }
 
-    /// The spans of alarms of one region and of all alarms that composite ones consist of. Alarms that cannot be read are left
-    /// out.
+    /// Reads the spans of alarms of one region, and of all alarms in the rules of composite ones. Alarms that cannot be
+    /// read are left out.
     async fn read_spans(
         &self,
         account: &Account,
@@ -195,7 +202,7 @@ impl CloudWatchSignals {
         composite_spans(spans, &rules)
     }
 
-    /// The definitions of up to [`NAMES_PER_CALL`] alarms of one region. Alarms that cannot be read are left out.
+    /// Reads the definitions of up to [`NAMES_PER_CALL`] alarms of one region. Alarms that cannot be read are left out.
     async fn read_definitions(
         &self,
         account: &Account,
@@ -249,7 +256,7 @@ impl Signals for CloudWatchSignals {
             reads.spawn(async move {
                 let reading = signals.read_alarms_of(&account, region.as_deref(), page, deadline);
                 let page = reading.await;
-                // If the receiver is gone, nobody waits for the readings any longer.
+                // If the receiver is gone, the readings are no longer needed.
                 drop(told.send((account, page)));
             });
         }
@@ -325,15 +332,15 @@ impl Signals for CloudWatchSignals {
     }
 }
 
-/// The part of an alarm's definition that decides how far it looks back.
+/// The part of an alarm's definition that decides its span: the time that its evaluation looks back.
 enum AlarmDefinition {
-    /// A metric alarm, and how far it looks back.
+    /// A metric alarm's name and span.
     Span(String, SignedDuration),
-    /// A composite alarm, and the alarms that its rule names.
+    /// A composite alarm's name, and the names of the alarms in its rule.
     Rule(String, BTreeSet<String>),
 }
 
-/// The alarms that a composite alarm's rule names: `ALARM("a") AND NOT OK(arn:…:alarm:b)`.
+/// Returns the names of the alarms in a composite alarm's rule, for example `ALARM("a") AND NOT OK(arn:…:alarm:b)`.
 ///
 /// Source: `CloudWatch` API Reference, `PutCompositeAlarm`, `AlarmRule`.
 fn children_of(rule: &str) -> BTreeSet<String> {
@@ -361,12 +368,14 @@ fn children_of(rule: &str) -> BTreeSet<String> {
     children
 }
 
-/// The spans of metric alarms and of composite ones. A composite alarm is as slow as the slowest alarm in its rule.
+/// Adds the spans of composite alarms to those of metric alarms. A composite alarm is as slow as the slowest alarm in
+/// its rule.
 fn composite_spans(
     mut spans: BTreeMap<String, SignedDuration>,
     rules: &BTreeMap<String, BTreeSet<String>>,
 ) -> BTreeMap<String, SignedDuration> {
-    // Each pass computes one more level of composite alarms; the bound on passes ends a ring of them.
+    // Each pass computes one more level of composite alarms. The limit ends the loop if alarms name each other in a
+    // circle.
     for _ in 0..COMPOSITE_LEVELS_MAX {
         let before = spans.clone();
         for (name, children) in rules {
@@ -382,7 +391,8 @@ fn composite_spans(
     spans
 }
 
-/// The period, or the longest one of a metric math expression, times the evaluation periods.
+/// Returns the span of a metric alarm: its period times its evaluation periods. For a metric math expression the
+/// longest period counts. `None` if a number is missing.
 fn span_of(alarm: &MetricAlarm) -> Option<SignedDuration> {
     let of_metrics = alarm
         .metrics()
@@ -394,14 +404,15 @@ fn span_of(alarm: &MetricAlarm) -> Option<SignedDuration> {
     Some(SignedDuration::from_secs(secs))
 }
 
-/// An alarm of a reply.
+/// An alarm that a reply contains.
 struct FoundAlarm {
     reading: AlarmReading,
     arn: Option<String>,
 }
 
 impl FoundAlarm {
-    /// The reading of the wanted alarm. An alarm of the same name in another account says nothing about it.
+    /// Returns the reading of the wanted alarm. If the found alarm is in another account, it is not the wanted one, and
+    /// the reading says so.
     fn reading_of(&self, wanted: &AlarmId) -> AlarmReading {
         let here = self.arn.as_deref().and_then(number_of_arn);
         match (wanted.account_number(), here) {
@@ -413,6 +424,7 @@ impl FoundAlarm {
     }
 }
 
+/// Adds the alarms of a reply to `readings`.
 fn collect(reply: &DescribeAlarmsOutput, readings: &mut BTreeMap<String, FoundAlarm>) {
     for alarm in reply.metric_alarms() {
         let reading = metric_reading(alarm);
@@ -448,6 +460,7 @@ fn composite_reading(alarm: &CompositeAlarm) -> AlarmReading {
     found(alarm.state_value.as_ref(), changed_at, None)
 }
 
+/// Returns the reading of an alarm with this state. A missing or unknown state is unreadable.
 fn found(
     state: Option<&StateValue>,
     changed_at: Option<DateTime>,

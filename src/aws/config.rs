@@ -1,4 +1,4 @@
-//! Options, timeouts and retries, and one client per account and region.
+//! Options, timeouts and retries, and the SDK's clients: one per account and region.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,62 +35,65 @@ use crate::reach::net;
 
 /// The longest wait for a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest time of a read, retries included: a round's reads have 5 s (semantics F1).
+/// The longest time of a read, including retries. The reads of a round have 5 s (semantics F1).
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time of one attempt of a read, so that a hung connection leaves time for another attempt.
+/// The longest time of one attempt of a read. It is short, so that a hung connection leaves time for another attempt.
 pub(super) const READ_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_400);
-/// The most attempts of a read by the SDK, the first included.
+/// The most attempts of a read by the SDK, including the first one.
 pub(super) const READ_ATTEMPTS_MAX: u32 = 3;
-/// The longest time of a change, waiting for a token included (semantics A1). The caller relies on no request being sent
-/// later.
+/// The longest time of a change, including the wait for a token (semantics A1). The caller relies on this: no request
+/// is sent later.
 pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait for a token within [`CHANGE_TIMEOUT`]; the rest is left for the reply.
+/// The longest wait for a token within [`CHANGE_TIMEOUT`]. The rest of that time is left for the reply.
 pub(super) const CHANGE_WAIT_MAX: Duration = Duration::from_secs(5);
-/// The longest that a read waits for a token.
+/// The longest wait of a read for a token.
 pub(super) const NORMAL_WAIT_MAX: Duration = Duration::from_secs(5);
-/// The longest that a revert's read waits for a token.
+/// The longest wait of a revert's read for a token.
 pub(super) const REVERT_WAIT_MAX: Duration = Duration::from_secs(10);
-/// The longest search for a region: if the environment names none, the machine's metadata is asked.
+/// The longest search for a region. If the environment names none, the machine's metadata service is asked.
 const REGION_TIMEOUT: Duration = Duration::from_secs(2);
-/// The name of our sessions in the account's trail if a role is assumed.
+/// The session name under which assumed roles appear in `CloudTrail`.
 const SESSION_NAME: &str = "cutover";
-/// The region of Route 53's control plane, whose endpoint is global; used if no region is named.
+/// The region that is used if none is named. Route 53's control plane, whose endpoint is global, is there.
 pub(super) const GLOBAL_REGION: &str = "us-east-1";
 
-/// The options of the adapters.
+/// The options of the AWS adapters.
 #[derive(Clone)]
 pub struct Options {
-    /// Our clock, which is compared with the `Date` of AWS's replies.
+    /// This process's clock. It is compared with the `Date` of AWS's replies.
     pub clock: Arc<dyn Clock>,
-    /// How often AWS may be called.
+    /// The limits of calls to AWS.
     pub limits: Limits,
-    /// Overrides the environment's region.
+    /// The region, in place of the environment's. `None` uses the environment.
     pub region: Option<String>,
-    /// Overrides the endpoint of every service. `AWS_ENDPOINT_URL` and its kind do the same from outside.
+    /// The endpoint of every service. `None` uses the environment, where `AWS_ENDPOINT_URL` and its variants set
+    /// endpoints.
     pub endpoint_url: Option<String>,
-    /// Overrides the environment's credentials.
+    /// The credentials, in place of the environment's. `None` uses the environment.
     pub credentials: Option<SharedCredentialsProvider>,
-    /// Overrides the HTTP client.
+    /// The HTTP client. `None` uses the program's own.
     pub http_client: Option<SharedHttpClient>,
-    /// If true, region, profile and credentials are taken from here alone and never looked up.
+    /// True if the environment, profiles and the machine's metadata are never asked for region, profile and
+    /// credentials.
     pub isolated: bool,
 }
 
-/// How often AWS may be called, per account (and for alarms per region). The quotas are shared with everybody else.
+/// The limits of calls to AWS, per account, and for `CloudWatch` per region too. AWS's quotas are shared with every
+/// other caller of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// All calls of Route 53 together: 10 a second, bursts of 50.
+    /// The limit of all calls of Route 53 together. Default: 10 a second, bursts of 50.
     pub route53_overall: Rate,
-    /// Each operation of Route 53: 10 a second, bursts of 50.
+    /// The limit of each operation of Route 53. Default: 10 a second, bursts of 50.
     pub route53_per_operation: Rate,
-    /// Tokens of each bucket that only reverts may take: 20.
+    /// The number of tokens in each Route 53 bucket that only reverts may use. Default: 20.
     pub route53_headroom: u32,
-    /// `DescribeAlarms`, per region: 7 a second, one by one. The quota is 9 a second and shared with ECS, which misses
-    /// alarms when it is used up; so never more than 8 in any second. 5 s are enough for 3,400 alarms.
+    /// The limit of `DescribeAlarms`. Default: 7 a second, bursts of 1, so never more than 8 in any second. AWS's quota
+    /// is 9 a second. It is shared with ECS, which misses alarms if the quota is used up. 3,400 alarms take 5 s.
     pub describe_alarms: Rate,
-    /// `DescribeAlarmHistory`, per region: 1 a second, bursts of 2. The quota is 3 a second.
+    /// The limit of `DescribeAlarmHistory`. Default: 1 a second, bursts of 2. AWS's quota is 3 a second.
     pub describe_alarm_history: Rate,
-    /// `GetMetricData`, per region: 20 a second, bursts of 10. The quota is 50 a second.
+    /// The limit of `GetMetricData`. Default: 20 a second, bursts of 10. AWS's quota is 50 a second.
     pub get_metric_data: Rate,
 }
 
@@ -111,7 +114,7 @@ impl Default for Limits {
 }
 
 impl Options {
-    /// Everything from the usual environment and profile, with the default limits.
+    /// Returns options that take everything from the usual environment and profile, with the default limits.
     pub fn from_environment(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -136,26 +139,33 @@ impl fmt::Debug for Options {
     }
 }
 
-/// The SDK's clients and the budgets of calls; each is made when it is first needed, and kept.
+/// The SDK's clients and the budgets of calls. Each is created when it is first needed, and kept.
 #[derive(Debug)]
 pub struct AwsClients {
     limits: Limits,
     region: Option<String>,
+    /// The configuration of the environment, without a role.
     ambient: SdkConfig,
+    /// The configurations of accounts with a role or in another partition.
     accounts: tokio::sync::Mutex<BTreeMap<Account, SdkConfig>>,
     route53: Mutex<BTreeMap<Account, aws_sdk_route53::Client>>,
     cloudwatch: Mutex<BTreeMap<(Account, String), aws_sdk_cloudwatch::Client>>,
     budgets: Mutex<BTreeMap<Account, Arc<Budget>>>,
     alarm_budgets: Mutex<BTreeMap<(Account, String), Arc<AlarmBudgets>>>,
+    /// AWS's clock from Route 53's replies.
     pub(super) route53_dates: ReplyDates,
+    /// AWS's clock from `CloudWatch`'s replies.
     pub(super) cloudwatch_dates: ReplyDates,
 }
 
 /// The budgets of `CloudWatch` calls in one account and region.
 #[derive(Debug)]
 pub(super) struct AlarmBudgets {
+    /// For `DescribeAlarms`.
     pub(super) alarms: Budget,
+    /// For `DescribeAlarmHistory`.
     pub(super) history: Budget,
+    /// For `GetMetricData`.
     pub(super) metrics: Budget,
 }
 
@@ -176,12 +186,13 @@ impl AwsClients {
         }
     }
 
-    /// The environment's region, if there is one.
+    /// Returns the region of the options or the environment. `None` if neither names one.
     pub(super) fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }
 
-    /// The time at which the environment's credentials expire, as their provider reports it.
+    /// Returns the time at which the environment's credentials expire, as their provider reports it. `None` if they do
+    /// not expire or cannot be fetched within 5 s.
     pub(super) async fn credentials_expire_at(&self) -> Option<Timestamp> {
         let provider = self.ambient.credentials_provider()?;
         let credentials = caught(provider.provide_credentials());
@@ -192,7 +203,7 @@ impl AwsClients {
             .and_then(believed)
     }
 
-    /// The account's Route 53 client. It retries calls; a change must override that.
+    /// Returns the account's Route 53 client. The client retries calls; a change must override that.
     pub(super) async fn route53(&self, account: &Account) -> aws_sdk_route53::Client {
         let config = self.config(account).await;
         let mut clients = lock(&self.route53);
@@ -204,7 +215,7 @@ impl AwsClients {
         client.clone()
     }
 
-    /// The account's `CloudWatch` client in a region.
+    /// Returns the account's `CloudWatch` client in a region.
     pub(super) async fn cloudwatch(
         &self,
         account: &Account,
@@ -222,7 +233,7 @@ impl AwsClients {
         client.clone()
     }
 
-    /// The account's budget of Route 53 calls.
+    /// Returns the account's budget of Route 53 calls.
     pub(super) fn budget(&self, account: &Account) -> Arc<Budget> {
         let limits = self.limits;
         let mut budgets = lock(&self.budgets);
@@ -236,7 +247,7 @@ impl AwsClients {
         Arc::clone(budget)
     }
 
-    /// The account's budgets of `CloudWatch` calls in a region.
+    /// Returns the account's budgets of `CloudWatch` calls in a region.
     pub(super) fn alarm_budgets(&self, account: &Account, region: &str) -> Arc<AlarmBudgets> {
         let limits = self.limits;
         let mut budgets = lock(&self.alarm_budgets);
@@ -251,6 +262,7 @@ impl AwsClients {
         Arc::clone(budget)
     }
 
+    /// Returns the SDK's configuration for an account, with its role and partition.
     pub(super) async fn config(&self, account: &Account) -> SdkConfig {
         if account.is_ambient() {
             return self.ambient.clone();
@@ -269,25 +281,27 @@ impl AwsClients {
     }
 }
 
-/// The region of the options, of the environment or the profile, or of the machine we run on.
+/// Returns the region of the options, the environment, the profile, or the machine's metadata. `None` if none names
+/// one.
 async fn region(options: &Options) -> Option<Region> {
     if options.isolated || options.region.is_some() {
         return options.region.clone().map(Region::new);
     }
     let lookup = DefaultRegionChain::builder().build();
     let found = tokio::time::timeout(REGION_TIMEOUT, lookup.region()).await;
-    // An empty variable names no region and must not become part of an address.
+    // An empty variable names no region, and must not become part of an address.
     match found {
         Ok(Some(region)) if !region.as_ref().is_empty() => Some(region),
         Ok(_) | Err(_) => None,
     }
 }
 
-/// Reads the environment and the profile, or uses the options alone. Credentials are not fetched yet.
+/// Loads the SDK's configuration from the environment and the profile, or from the options alone. Credentials are not
+/// fetched yet.
 pub(super) async fn load(options: &Options, region: Option<Region>) -> SdkConfig {
-    // Without a region each part of the SDK would ask the machine's metadata for one.
+    // Without a region, each part of the SDK would ask the machine's metadata service for one.
     let region = region.unwrap_or_else(|| Region::from_static(GLOBAL_REGION));
-    // Timeouts are set here, because the environment may change the SDK's retries.
+    // Retries are set explicitly, because the environment could change the SDK's.
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .region(region)
         .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS_MAX))
@@ -313,6 +327,7 @@ pub(super) async fn load(options: &Options, region: Option<Region>) -> SdkConfig
     loader.load().await
 }
 
+/// Makes the SDK read no profile files.
 #[expect(
     deprecated,
     reason = "the type's new home is in a crate that is not ours to name"
@@ -324,7 +339,8 @@ fn without_profile_files(loader: ConfigLoader) -> ConfigLoader {
     loader.profile_files(empty.build())
 }
 
-/// The configuration in the account's partition. The region decides the partition of STS and of Route 53.
+/// Returns the configuration for the account's partition. The region decides which partition's STS and Route 53 are
+/// used.
 fn within(ambient: &SdkConfig, account: &Account) -> SdkConfig {
     let role = account.role_arn.as_deref().and_then(partition_of_arn);
     let wanted = account.partition.as_deref().or(role);
@@ -341,7 +357,7 @@ fn within(ambient: &SdkConfig, account: &Account) -> SdkConfig {
     }
 }
 
-/// The configuration with a role that is assumed with the credentials of `ambient`.
+/// Returns a configuration that assumes a role with the credentials of `ambient`.
 async fn assuming(ambient: &SdkConfig, role_arn: &str, external_id: Option<&str>) -> SdkConfig {
     let mut role = AssumeRoleProvider::builder(role_arn).session_name(SESSION_NAME);
     if let Some(external_id) = external_id {
@@ -362,7 +378,7 @@ fn read_timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// The timeouts of a change that has this time left for its one attempt.
+/// Returns the timeouts of a change that has this time left for its only attempt.
 pub(super) fn change_timeouts(left: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

@@ -1,4 +1,4 @@
-//! AWS's clock, from the `Date` of every reply, failures included.
+//! Knows AWS's clock from the `Date` header of every reply, including failed ones.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,17 +18,18 @@ use tokio::time::Instant;
 use super::guard::believed;
 use crate::ports::Clock;
 
-/// Remembers the `Date` of the newest reply. Clones share it.
+/// The `Date` of the newest reply. Clones share it.
 #[derive(Clone)]
 pub(super) struct ReplyDates {
     clock: Arc<dyn Clock>,
     newest: Arc<Mutex<Option<DatedReply>>>,
 }
 
+/// The `Date` of a reply.
 #[derive(Debug, Clone, Copy)]
 struct DatedReply {
     server_time: Timestamp,
-    /// The time of its arrival by the monotonic clock.
+    /// The time of the reply's arrival, by the monotonic clock.
     at: Instant,
 }
 
@@ -40,20 +41,20 @@ impl ReplyDates {
         }
     }
 
-    /// An empty instance with the same clock.
+    /// Creates an empty instance with the same clock, which sees other replies.
     pub(super) fn fresh(&self) -> Self {
         Self::new(Arc::clone(&self.clock))
     }
 
-    /// AWS's clock minus ours, now. The time of the newest reply is carried on by the monotonic clock, so that a jump of our
-    /// clock is seen before the next reply.
+    /// Returns AWS's clock minus ours, as of now. `None` before the first reply. The monotonic clock adds the time
+    /// since the newest reply, so that a jump of our clock is noticed before the next reply.
     pub(super) fn skew(&self) -> Option<SignedDuration> {
         let reply = self.newest()?;
         let theirs = reply.server_time.saturating_add(reply.at.elapsed()).ok()?;
         Some(theirs.duration_since(self.clock.now()))
     }
 
-    /// The `Date` of the newest reply.
+    /// Returns the `Date` of the newest reply. `None` before the first reply.
     pub(super) fn server_time(&self) -> Option<Timestamp> {
         self.newest().map(|reply| reply.server_time)
     }
@@ -62,8 +63,9 @@ impl ReplyDates {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Stores the `Date` of a reply that has just arrived, if it can be read.
     fn note(&self, date: &str) {
-        // A time outside the believed range could overflow in later sums.
+        // A time outside the accepted range could overflow when durations are added.
         if let Some(server_time) = parse(date).and_then(believed) {
             let at = Instant::now();
             let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +74,7 @@ impl ReplyDates {
     }
 }
 
-/// Reads an HTTP date, which is a narrow form of RFC 2822's.
+/// Reads an HTTP date, whose format is a narrow form of RFC 2822's. `None` if it is not one.
 fn parse(date: &str) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(date.trim()).ok()
 }

@@ -1,6 +1,6 @@
-//! Checks the environment for values with which the AWS SDK would panic, hang, fill the memory, or sign requests that AWS
-//! rejects. They are refused at the start, by name (semantics L16, M8, M11). No value is repeated, because it may be a
-//! secret.
+//! Checks the environment variables at the start. With some values the AWS SDK would panic, hang, use up the memory, or
+//! sign requests that AWS rejects. These values are refused with the variable's name (semantics L16, M8, M11). The
+//! value is never repeated, because it may be a secret.
 
 use std::fmt;
 use std::path::Path;
@@ -8,20 +8,20 @@ use std::path::Path;
 use crate::reach::net;
 use crate::reach::regular_file;
 
-/// The largest configuration file or token of AWS, in bytes.
+/// The largest configuration or token file, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Looks up a variable of the environment.
+/// A function that looks up an environment variable. `None` if it is not set.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A variable that cannot be used.
+/// An environment variable whose value cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnfitVariable {
-    /// Its name.
+    /// The name of the variable.
     pub name: String,
-    /// The problem with it; the text follows the name.
+    /// The problem with the value. The text follows the name, as in "AWS_REGION is not the name of a region".
     pub problem: String,
-    /// The remedy.
+    /// The remedy, as an instruction.
     pub remedy: String,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for UnfitVariable {
 
 impl std::error::Error for UnfitVariable {}
 
-/// Variables that hold one line of printable text.
+/// Variables whose value is one line of printable text.
 const TEXTS: [&str; 10] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -64,7 +64,7 @@ const ENDPOINTS: [&str; 13] = [
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 ];
 
-/// Variables that name a file.
+/// Variables whose value is the path of a file.
 const FILES: [&str; 4] = [
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
@@ -72,13 +72,13 @@ const FILES: [&str; 4] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
 
-/// The configuration that is read if no variable names another.
+/// The files that are read if the variable is not set, relative to the home directory.
 const FILES_AT_HOME: [(&str, &str); 2] = [
     ("AWS_CONFIG_FILE", ".aws/config"),
     ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
 ];
 
-/// Variables that hold the address of a proxy, in both cases.
+/// Variables whose value is the address of a proxy, in upper and lower case.
 const PROXIES: [&str; 6] = [
     "HTTPS_PROXY",
     "https_proxy",
@@ -88,7 +88,9 @@ const PROXIES: [&str; 6] = [
     "all_proxy",
 ];
 
-/// Checks the environment, and makes every later connection trust the certificates of `AWS_CA_BUNDLE`.
+/// Checks the environment, and makes all later connections trust the certificates of `AWS_CA_BUNDLE`.
+///
+/// A proxy in `ALL_PROXY` is not checked if `HTTPS_PROXY` is set, because then it is not used.
 ///
 /// # Errors
 /// The first variable that cannot be used.
@@ -118,10 +120,12 @@ pub fn prepare(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     }
 }
 
+/// Returns true if a variable is set and not empty.
 fn is_set(variable: Variable<'_>, name: &str) -> bool {
     variable(name).is_some_and(|text| !text.is_empty())
 }
 
+/// Checks the variables in [`TEXTS`].
 fn texts(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     for name in TEXTS {
         let text = variable(name).unwrap_or_default();
@@ -156,6 +160,7 @@ fn may_be_in_region(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '-'
 }
 
+/// Checks the variables in [`ENDPOINTS`].
 fn endpoints(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     for name in ENDPOINTS {
         let Some(url) = variable(name) else {
@@ -176,9 +181,10 @@ fn endpoints(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     Ok(())
 }
 
+/// Checks the files that [`FILES`] name, and the default ones.
 fn files(variable: Variable<'_>) -> Result<(), UnfitVariable> {
     for name in FILES {
-        // An empty value and /dev/null are common ways to name no file, and a missing file is no configuration.
+        // An empty value and /dev/null are common ways to name no file. A missing file counts as an empty one.
         match variable(name) {
             Some(path) if !path.is_empty() && path != "/dev/null" && exists(&path) => {
                 check_file(name, &path)?;

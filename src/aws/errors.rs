@@ -1,4 +1,4 @@
-//! Classifies failed calls, by the error's code first, and words them without secrets.
+//! Classifies failed calls, by the error code first, and describes them without secrets.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,27 +19,27 @@ use crate::engine::units::DnsName;
 use crate::ports::CallError;
 use crate::reach::net;
 
-/// The most characters of a message that are kept; a batch of hundreds of changes can fail in hundreds of ways.
+/// The most characters of a message that are kept. A batch of hundreds of changes can fail in hundreds of ways.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
-/// The most characters of an error's code and of a request's identifier. AWS's longest code has about 50.
+/// The most characters of an error code and of a request ID that are kept. AWS's longest code has about 50.
 const CODE_CHARS_MAX: usize = 100;
 /// The most causes of an error that are followed.
 const CAUSES_MAX: usize = 16;
 
-/// One failure of the list in Route 53's answer to a refused batch.
+/// One failure from Route 53's message about a refused batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchFailure {
-    /// The record set's name, if the text contains it.
+    /// The name of the record set. `None` if the text does not contain it.
     pub name: Option<DnsName>,
-    /// Its type, if the text contains it.
+    /// The type of the record set, in upper case. `None` if the text does not contain it.
     pub record_type: Option<String>,
-    /// Route 53's text.
+    /// Route 53's text of this failure.
     pub text: String,
 }
 
 impl BatchFailure {
-    /// Returns true if the failure names this group. A failure without a type means all types of its name.
+    /// Returns true if the failure is about this group. A failure without a type is about all types of its name.
     fn names(&self, group: &GroupName) -> bool {
         let kind = self.record_type.as_ref();
         self.name.as_ref() == Some(&group.name)
@@ -47,10 +47,11 @@ impl BatchFailure {
     }
 }
 
-/// Splits the message of an `InvalidChangeBatch` into its failures.
+/// Splits the message of an `InvalidChangeBatch` error into its failures.
 ///
-/// Route 53 joins them with commas inside one pair of brackets; names stand inside further brackets, and commas also
-/// inside a failure (`RRSet with DNS name x., type A, SetIdentifier y cannot …`). A failure begins with a capital.
+/// Route 53 joins the failures with commas, inside one pair of brackets. Record sets are in further brackets. Commas
+/// also occur within a failure (`RRSet with DNS name x., type A, SetIdentifier y cannot …`), but only a new failure
+/// begins with a capital letter, apart from `SetIdentifier`.
 pub fn batch_failures(message: &str) -> Vec<BatchFailure> {
     let trimmed = message.trim();
     let inner = trimmed
@@ -75,11 +76,13 @@ pub fn batch_failures(message: &str) -> Vec<BatchFailure> {
     failures
 }
 
+/// Returns true if the text after a comma begins a new failure.
 fn begins_failure(rest: &str) -> bool {
     let rest = rest.trim_start();
     rest.starts_with(|first: char| first.is_ascii_uppercase()) && !rest.starts_with("SetIdentifier")
 }
 
+/// Reads the name and type of the record set from the text of one failure.
 fn batch_failure(text: &str) -> BatchFailure {
     let text = text.trim();
     let (name, record_type) = if text.contains("[name='") {
@@ -98,13 +101,13 @@ fn batch_failure(text: &str) -> BatchFailure {
     }
 }
 
-/// The text from `key` up to the next single quote.
+/// Returns the text between `key` and the next single quote. `None` if there is none.
 fn quoted<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(key)?;
     rest.split_once('\'').map(|(value, _)| value)
 }
 
-/// The groups of a batch that its failures name.
+/// Returns the groups of a batch that its failures are about.
 pub(super) fn culprits<'a>(
     failures: &[BatchFailure],
     groups: impl IntoIterator<Item = &'a GroupName>,
@@ -118,7 +121,7 @@ pub(super) fn culprits<'a>(
     culprits
 }
 
-/// The failure of a change, with the groups that it names.
+/// Returns the failure of a change, with the groups of the batch that it is about.
 pub(super) fn change_error<'a>(
     operation: &'static str,
     error: &SdkError<ChangeResourceRecordSetsError, HttpResponse>,
@@ -144,9 +147,10 @@ pub(super) fn change_error<'a>(
     failed
 }
 
-/// The messages of an `InvalidChangeBatch` that is not wrapped like other errors, so that the SDK cannot read it.
+/// Returns the messages of an `InvalidChangeBatch` that is not wrapped like other errors. The SDK cannot read it.
 ///
-/// Route 53 answered in this form until 2024, as its model still says, and stand-ins still do.
+/// Route 53 answered in this form until 2024. Its service model still describes it, and other implementations still use
+/// it.
 fn unwrapped_messages(response: Option<&HttpResponse>) -> Vec<String> {
     let body = response.and_then(|response| response.body().bytes());
     let body = String::from_utf8_lossy(body.unwrap_or_default());
@@ -158,7 +162,7 @@ fn unwrapped_messages(response: Option<&HttpResponse>) -> Vec<String> {
     texts.map(|(text, _)| unescaped(text)).collect()
 }
 
-/// Text of XML with its five entities and `&#39;`, which Route 53 writes, replaced by their characters.
+/// Replaces the five entities of XML, and `&#39;`, which Route 53 writes, by their characters.
 pub(super) fn unescaped(text: &str) -> String {
     let entities = [
         ("&lt;", "<"),
@@ -175,20 +179,20 @@ pub(super) fn unescaped(text: &str) -> String {
     text
 }
 
-/// The failure of a call that got no token in time. It was not sent.
+/// Returns the failure of a call that got no token in time. The call was not sent.
 pub(super) fn no_token(operation: &'static str, waited: WaitedTooLong) -> CallError {
     let secs = waited.0.as_secs();
     let message = format!("not sent: our own budget of calls was used up for {secs} s");
     CallError::new(operation, FailureClass::Throttled, message)
 }
 
-/// The failure of an operation that took too long as a whole.
+/// Returns the failure of an operation that took too long as a whole. AWS may have carried it out.
 pub(super) fn too_late(operation: &'static str, limit: Duration) -> CallError {
     let message = format!("no answer within {} s", limit.as_secs());
     CallError::new(operation, FailureClass::Transient, message)
 }
 
-/// Classifies a failed call.
+/// Classifies a failed call and describes it.
 pub(super) fn call_error<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -200,7 +204,7 @@ where
     CallError::new(operation, class, presentable(&message))
 }
 
-/// The failure of a call that the service answered with an error.
+/// Returns the failure of a call to which the service replied with an error.
 fn service_failure<E: ProvideErrorMetadata>(
     operation: &'static str,
     service: &E,
@@ -236,14 +240,15 @@ fn service_failure<E: ProvideErrorMetadata>(
     }
 }
 
-/// The code without the namespace or the suffix that some protocols add, at most [`CODE_CHARS_MAX`] characters.
+/// Returns an error code without the namespace or suffix that some protocols add, at most [`CODE_CHARS_MAX`]
+/// characters.
 pub(super) fn bare_code(code: &str) -> String {
     let local = code.rsplit_once('#').map_or(code, |(_, local)| local);
     let bare = local.split(':').next().unwrap_or(local);
     bare.chars().take(CODE_CHARS_MAX).collect()
 }
 
-/// The class of an error code; none if the code alone does not decide it.
+/// Returns the class of an error code. `None` if the code alone does not decide it.
 pub(super) fn class_of_code(code: &str) -> Option<FailureClass> {
     let class = match code {
         "Throttling"
@@ -308,6 +313,7 @@ pub(super) fn class_of_code(code: &str) -> Option<FailureClass> {
     Some(class)
 }
 
+/// Returns the class of an HTTP status, for errors whose code does not decide it.
 pub(super) fn class_of_status(status: Option<u16>) -> FailureClass {
     match status {
         Some(401 | 403) => FailureClass::Denied,
@@ -318,7 +324,7 @@ pub(super) fn class_of_status(status: Option<u16>) -> FailureClass {
     }
 }
 
-/// The problem with the credentials in words, followed by the service's own message.
+/// Returns a text that names the problem with the credentials, followed by the service's own message.
 fn denial(code: &str, said: &str) -> String {
     let problem = if code.starts_with("ExpiredToken") {
         "the AWS credentials have expired"
@@ -329,12 +335,12 @@ fn denial(code: &str, said: &str) -> String {
     } else {
         "AWS does not accept the credentials"
     };
-    // If the signature is wrong, the rest of the message repeats the request, session token included.
+    // If the signature is wrong, the rest of the message repeats the request, including a session token.
     let said = said.split("The Canonical String").next().unwrap_or(said);
     format!("{problem} ({code}: {})", said.trim())
 }
 
-/// The class and the message of a call without an answer, or with one that cannot be read.
+/// Returns the class and the message of a call without a reply, or with a reply that cannot be read.
 fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> (FailureClass, String)
 where
     E: Error + 'static,
@@ -359,7 +365,7 @@ where
         }
         SdkError::ResponseError(response) => {
             let status = response.raw().status().as_u16();
-            // The change may have been applied although its reply was not understood.
+            // AWS may have applied the change, although its reply could not be read.
             let said = format!("HTTP status {status}, {}", causes(error));
             (class_of_status(Some(status)), said)
         }
@@ -368,17 +374,18 @@ where
     }
 }
 
-/// Said if no credentials were found anywhere. The SDK's own text lists each place, over hundreds of characters.
+/// The message if no credentials were found anywhere. The SDK's own text lists every place in hundreds of characters.
 const NO_CREDENTIALS: &str = "no AWS credentials were found in the environment, a profile, or a role of this machine: set \
                               AWS_PROFILE, log in (for example `aws sso login`), or attach a role";
 
-/// Returns true if a provider below this one found no credentials.
+/// Returns true if the error was caused by a provider that found no credentials.
 fn has_none(error: &CredentialsError) -> bool {
     let below = error.source().and_then(find_cause::<CredentialsError>);
     matches!(below, Some(CredentialsError::CredentialsNotLoaded(_)))
 }
 
-/// The class and the message if there are no credentials. Only a provider that did not answer is worth another try.
+/// Returns the class and the message of a failure to get credentials. The class is `Transient` only if a provider did
+/// not answer or could not be reached.
 pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, String) {
     if let Some(refused) = find_cause::<AssumeRoleError>(error) {
         let reply = find_cause::<SdkError<AssumeRoleError, HttpResponse>>(error);
@@ -390,7 +397,7 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
         .map_or_else(String::new, |source| format!(": {}", causes(source)));
     let unreached = find_cause::<ConnectorError>(error).is_some();
     if why.contains("AWS_CA_BUNDLE") {
-        // The credentials are not to blame.
+        // The certificates are the problem, not the credentials.
         let message = format!("AWS's credentials service cannot be reached{why}");
         return (FailureClass::Transient, message);
     }
@@ -406,7 +413,7 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
             FailureClass::Denied,
             format!("the configuration of AWS credentials is not valid{why}"),
         ),
-        // There are none with which STS could be asked for a role. The error of the connection only wraps that.
+        // There are no credentials with which STS could be asked for a role. The connection error only wraps that.
         _ if unreached && has_none(error) => (FailureClass::Transient, NO_CREDENTIALS.to_owned()),
         _ if unreached => (
             FailureClass::Transient,
@@ -419,7 +426,8 @@ pub(super) fn credentials_failure(error: &CredentialsError) -> (FailureClass, St
     }
 }
 
-/// The class and the message if STS gives no credentials for a role. STS's own message names the principal and the role.
+/// Returns the class and the message if STS refuses to give credentials for a role. STS's message names the principal
+/// and the role.
 fn role_failure(refused: &AssumeRoleError, status: Option<u16>) -> (FailureClass, String) {
     let Some(code) = refused.meta().code() else {
         // STS always sends a code. A proxy or a load balancer answered in its place.
@@ -449,18 +457,18 @@ fn role_failure(refused: &AssumeRoleError, status: Option<u16>) -> (FailureClass
     (class, what)
 }
 
-/// The word that follows a mark in a text.
+/// Returns the word that follows `mark` in a text. `None` if there is none.
 fn word_after<'text>(text: &'text str, mark: &str) -> Option<&'text str> {
     let (_, rest) = text.split_once(mark)?;
     rest.split_whitespace().next()
 }
 
-/// The first cause of a type, the error itself included.
+/// Returns the first error of type `T` among an error and its causes.
 fn find_cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     chain(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// An error and its causes.
+/// Returns an error and its causes, outermost first, at most [`CAUSES_MAX`].
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     let causes = std::iter::from_fn(move || {
@@ -471,7 +479,8 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     causes.take(CAUSES_MAX)
 }
 
-/// The texts of an error and its causes, without repetition. Never their `Debug`, which would print requests and replies.
+/// Joins the texts of an error and its causes, without repetitions. `Debug` is never used, because it would print
+/// requests and replies.
 fn causes(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error) {
@@ -483,7 +492,7 @@ fn causes(error: &(dyn Error + 'static)) -> String {
     net::explained(said.join(": "))
 }
 
-/// A message on one line, at most [`MESSAGE_CHARS_MAX`] characters, without access keys and session tokens.
+/// Returns a message on one line, at most [`MESSAGE_CHARS_MAX`] characters, without access keys and session tokens.
 pub(super) fn presentable(message: &str) -> String {
     let without_request = message.split("The Canonical String").next();
     let words = without_request.unwrap_or(message).split_whitespace();
@@ -493,7 +502,7 @@ pub(super) fn presentable(message: &str) -> String {
     cut(&kept.join(" "), MESSAGE_CHARS_MAX)
 }
 
-/// Returns true if a word contains an access key's identifier or looks like a key or token.
+/// Returns true if a word contains the ID of an access key, or seems to be a secret key or token.
 fn is_secret(word: &str) -> bool {
     for prefix in ["AKIA", "ASIA"] {
         for (start, _) in word.match_indices(prefix) {
@@ -509,7 +518,8 @@ fn is_secret(word: &str) -> bool {
     marked.iter().any(|mark| lower.contains(mark)) || is_long_base64(word)
 }
 
-/// Returns true if a word has a run of at least 100 base64 characters, as a session token has. Names in DNS have dots.
+/// Returns true if a word has at least 100 base64 characters in a row, like a session token. DNS names have dots in
+/// between.
 fn is_long_base64(word: &str) -> bool {
     let mut runs = word.as_bytes().split(|byte| !is_base64(*byte));
     runs.any(|run| run.len() >= 100)
@@ -522,7 +532,7 @@ fn is_base64(byte: u8) -> bool {
 #[cfg(test)]
 mod tests;
 
-/// The error if the pages of a reply do not end.
+/// Returns the failure of a call whose pages do not end.
 pub(super) fn endless(operation: &'static str) -> CallError {
     CallError::new(
         operation,

@@ -1,4 +1,4 @@
-//! Turns a panic of the SDK into a failed call (semantics M11), and refuses times of replies that would overflow in sums.
+//! Turns a panic of the SDK into a failed call (semantics M11), and rejects times that could overflow.
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -12,10 +12,11 @@ use jiff::Timestamp;
 /// The message of a call in which the SDK panicked.
 const PANICKED: &str = "the AWS SDK failed while it handled this call";
 
-/// The times of replies that are believed, in seconds: from 1970 to 2200. Adding one of our spans to them cannot overflow.
+/// The times in replies that are accepted, in seconds since 1970: until the year 2200. Adding one of our durations to
+/// such a time cannot overflow.
 const BELIEVED_SECS: std::ops::Range<i64> = 0..7_258_118_400;
 
-/// Waits for a future that may panic. Returns none if it did.
+/// Waits for a future that may panic. Returns `None` if it panicked.
 pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     std::future::poll_fn(move |context| {
@@ -28,7 +29,10 @@ pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Waits for a call of the SDK. A panic is a failed call that may still have been carried out, like one with a lost reply.
+/// Waits for a call of the SDK. A panic becomes a failed call that AWS may have carried out, as if the reply were lost.
+///
+/// # Errors
+/// The SDK's error, or a dispatch failure after a panic.
 pub(super) async fn called<T, E>(
     call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> Result<T, SdkError<E, HttpResponse>> {
@@ -41,7 +45,7 @@ pub(super) async fn called<T, E>(
     }
 }
 
-/// A time of a reply, if it can be believed.
+/// Returns the time if it is between 1970 and 2200, otherwise `None`.
 pub(super) fn believed(time: Timestamp) -> Option<Timestamp> {
     if BELIEVED_SECS.contains(&time.as_second()) {
         Some(time)

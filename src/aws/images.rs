@@ -1,4 +1,5 @@
-//! SDK record sets to images and back. A compare-and-swap repeats an image exactly, so nothing is normalised.
+//! Converts record sets of the SDK to images and back. A compare-and-swap repeats an image exactly, so nothing is
+//! normalised.
 
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::AliasTarget as SdkAlias;
@@ -16,7 +17,7 @@ use crate::engine::units::Weight;
 use crate::ports::ChangeAction;
 use crate::ports::RecordChange;
 
-/// The name and type by which a record set is compared.
+/// Returns the name and type that identify a record set's group, normalised.
 pub(super) fn group_name(record: &ResourceRecordSet) -> GroupName {
     GroupName {
         name: DnsName::new(&record.name),
@@ -24,7 +25,8 @@ pub(super) fn group_name(record: &ResourceRecordSet) -> GroupName {
     }
 }
 
-/// The image of a record set as returned. Fields that it cannot hold are listed in `unsupported`.
+/// Converts a record set, as Route 53 returned it, to an image. `unsupported` lists the fields that an image cannot
+/// hold.
 pub(super) fn image(record: &ResourceRecordSet) -> RecordSet {
     let mut unsupported = foreign_fields(record);
     let weight = match record.weight.map(u8::try_from) {
@@ -61,7 +63,8 @@ pub(super) fn image(record: &ResourceRecordSet) -> RecordSet {
     }
 }
 
-/// The fields that are set but have no place in an image.
+/// Returns the names of fields that are set but that an image cannot hold. `simple` stands for a record without weight
+/// and set identifier.
 fn foreign_fields(record: &ResourceRecordSet) -> Vec<String> {
     let present = [
         ("Region", record.region.is_some()),
@@ -91,7 +94,10 @@ fn foreign_fields(record: &ResourceRecordSet) -> Vec<String> {
     names
 }
 
-/// A change in the SDK's terms.
+/// Converts a change to the SDK's type.
+///
+/// # Errors
+/// A required field is missing.
 pub(super) fn sdk_change(change: &RecordChange) -> Result<Change, BuildError> {
     let action = match change.action {
         ChangeAction::Create => SdkAction::Create,
@@ -105,7 +111,10 @@ pub(super) fn sdk_change(change: &RecordChange) -> Result<Change, BuildError> {
         .build()
 }
 
-/// The image in the SDK's terms, field for field.
+/// Converts an image to the SDK's type, field by field.
+///
+/// # Errors
+/// A required field is missing.
 fn sdk_record_set(record: &RecordSet) -> Result<ResourceRecordSet, BuildError> {
     let mut values = Vec::with_capacity(record.values.len());
     for value in &record.values {

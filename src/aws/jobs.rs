@@ -1,4 +1,4 @@
-//! Switches EventBridge rules and schedules of EventBridge Scheduler on and off.
+//! Reads and switches EventBridge rules and schedules of EventBridge Scheduler.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::ports::CallError;
 use crate::ports::Clock;
 use crate::ports::Jobs;
 
-/// The fields of a `GetSchedule` answer that `UpdateSchedule` does not accept. Every other field is written back as it was
-/// read, unknown ones too: `UpdateSchedule` resets missing fields to their defaults. Source: EventBridge Scheduler API
-/// Reference, `UpdateSchedule`.
+/// The fields of a `GetSchedule` reply that `UpdateSchedule` does not accept. All other fields are written back as they
+/// were read, even unknown ones, because `UpdateSchedule` resets missing fields to their defaults. Source: EventBridge
+/// Scheduler API Reference, `UpdateSchedule`.
 const NOT_WRITTEN_BACK: [&str; 4] = ["Arn", "CreationDate", "LastModificationDate", "Name"];
 
-/// Rules and schedules.
+/// Switches jobs that are EventBridge rules or schedules. Other kinds of jobs are an error.
 #[derive(Clone)]
 pub struct EventJobs {
     signed: Signed,
@@ -49,6 +49,7 @@ impl EventJobs {
         }
     }
 
+    /// Calls EventBridge. `target` is the operation with its service, for the header `X-Amz-Target`.
     async fn events(
         &self,
         aws: &AwsSettings,
@@ -69,6 +70,7 @@ impl EventJobs {
         self.signed.call(&aws.account, region, call).await
     }
 
+    /// Calls EventBridge Scheduler.
     async fn schedules(
         &self,
         aws: &AwsSettings,
@@ -90,6 +92,7 @@ impl EventJobs {
         self.signed.call(&aws.account, region, call).await
     }
 
+    /// Reads a schedule.
     async fn get_schedule(
         &self,
         aws: &AwsSettings,
@@ -158,7 +161,8 @@ impl Jobs for EventJobs {
                 let read = self
                     .get_schedule(aws, region.as_ref(), name, group.as_ref())
                     .await
-                    // A failed read has changed nothing, unlike a transient failure of a write.
+                    // A failed read has changed nothing. As `Transient` it would look like a write with an unknown
+                    // outcome.
                     .map_err(|mut error| {
                         if error.class == FailureClass::Transient {
                             error.class = FailureClass::Throttled;
@@ -176,11 +180,13 @@ impl Jobs for EventJobs {
     }
 }
 
+/// Returns the error of a job that is neither a rule nor a schedule.
 fn not_ours() -> CallError {
     let message = "the job is neither a rule nor a schedule";
     CallError::new("Jobs", FailureClass::Permanent, message)
 }
 
+/// Returns the parameters that identify a rule.
 fn rule(name: &str, bus: Option<&String>) -> Value {
     match bus {
         Some(bus) => json!({ "Name": name, "EventBusName": bus }),
@@ -188,24 +194,29 @@ fn rule(name: &str, bus: Option<&String>) -> Value {
     }
 }
 
+/// Returns the error of a reply without a known state.
 fn unknown_state(operation: &'static str) -> CallError {
     let message = "the answer has no known state";
     CallError::new(operation, FailureClass::Permanent, message)
 }
 
-/// The longest texts that AWS returns. Longer ones do not come from AWS and are cut (semantics M8); an expression that was cut
-/// cannot be read.
+/// The most characters of a schedule expression. Longer texts cannot come from AWS and are cut (semantics M8). A cut
+/// expression cannot be read.
 ///
-/// Source: EventBridge Scheduler API Reference, `ScheduleExpression` (256) and `ScheduleExpressionTimezone` (50); EventBridge
-/// API Reference, `ManagedBy` (128).
+/// The sources of these three limits are the EventBridge Scheduler API Reference, `ScheduleExpression` (256) and
+/// `ScheduleExpressionTimezone` (50), and the EventBridge API Reference, `ManagedBy` (128).
 const EXPRESSION_CHARS_MAX: usize = 256;
+/// The most characters of a schedule's time zone.
 const ZONE_CHARS_MAX: usize = 50;
+/// The most characters of the name of the service that manages a rule.
 const OWNER_CHARS_MAX: usize = 128;
 
+/// Cuts a text to `chars_max` characters.
 fn within(text: &str, chars_max: usize) -> String {
     text.chars().take(chars_max).collect()
 }
 
+/// Reads the state of a rule from a reply of `DescribeRule`.
 fn rule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let state = read["State"].as_str().unwrap_or_default();
     let unfit = match (state, read["ManagedBy"].as_str()) {
@@ -234,6 +245,7 @@ fn rule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     })
 }
 
+/// Reads the state of a schedule from a reply of `GetSchedule`.
 fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     let on = match read["State"].as_str() {
         // A schedule without a state is enabled. Source: EventBridge Scheduler API Reference, `State`.
@@ -242,7 +254,8 @@ fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
         Some(_) | None => return Err(unknown_state("GetSchedule")),
     };
     let zone = read["ScheduleExpressionTimezone"].as_str();
-    // It is invoked at any time within that window. Source: EventBridge Scheduler API Reference, `FlexibleTimeWindow`.
+    // The schedule runs at any time within this window. Source: EventBridge Scheduler API Reference,
+    // `FlexibleTimeWindow`.
     let window = &read["FlexibleTimeWindow"];
     let minutes = if window["Mode"] == "FLEXIBLE" {
         window["MaximumWindowInMinutes"].as_u64().unwrap_or(0)
@@ -271,6 +284,7 @@ fn schedule_look(read: &Value, now: Timestamp) -> Result<HalfLook, CallError> {
     })
 }
 
+/// Returns when a job with this schedule expression runs. `None` if it has no expression.
 fn firing(expression: &Value) -> Option<Firing> {
     Some(Firing {
         expression: within(expression.as_str()?, EXPRESSION_CHARS_MAX),
@@ -280,7 +294,7 @@ fn firing(expression: &Value) -> Option<Firing> {
     })
 }
 
-/// The reason why a job with this expression never fires again; none if it does.
+/// Returns the reason why a job never runs again by its schedule. `None` if it may run again or has no schedule.
 fn over(firing: Option<&Firing>, now: Timestamp) -> Option<String> {
     let firing = firing?;
     if !firing.is_over(now) {
@@ -292,7 +306,8 @@ fn over(firing: Option<&Firing>, now: Timestamp) -> Option<String> {
     ))
 }
 
-/// A time as Scheduler writes it: seconds since 1970, with a fraction. It is rounded down to the second.
+/// Reads a time as Scheduler writes it: seconds since 1970, with a fraction. Rounds down to the second. `None` if it is
+/// not a time.
 fn time_of(value: &Value) -> Option<Timestamp> {
     let number = value.as_number()?.to_string();
     let seconds = number.parse::<f64>().ok()?;
@@ -300,8 +315,8 @@ fn time_of(value: &Value) -> Option<Timestamp> {
     Timestamp::from_duration(span).ok()
 }
 
-/// The schedule as it was read, with another state. A past `StartDate` is left out: `UpdateSchedule` refuses one that is
-/// more than five minutes ago, and a schedule that has started needs none.
+/// Returns the parameters that write a schedule back with another state. A past `StartDate` is left out:
+/// `UpdateSchedule` refuses one that is more than five minutes in the past, and a schedule that has started needs none.
 fn with_state(
     read: Value,
     on: bool,

@@ -1,4 +1,4 @@
-//! Reads series with `GetMetricData`: as many as fit into a call, and each metric once, however many expressions use it.
+//! Packs series into calls of `GetMetricData`: as many as fit, and each metric once, however many expressions use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,36 +26,40 @@ use crate::ports::CallError;
 
 /// The most queries of a call. Source: `CloudWatch` API Reference, `GetMetricData`.
 pub(super) const QUERIES_PER_CALL: usize = 500;
-/// Fewer datapoints than the 100,800 of a call, because pages may add some where they meet.
+/// The most datapoints of a call. The API allows 100,800; the difference leaves room for points that two pages share.
 const POINTS_PER_CALL: i64 = 90_000;
 
-/// One call that is being put together: its queries, and the identifier under which each series is answered.
+/// One call while it is put together: its queries, and the ID of the result of each series.
 #[derive(Debug, Default)]
 pub(super) struct DataCall {
-    /// The period of its datapoints, in minutes.
+    /// The period of the datapoints, in minutes.
     period_mins: u16,
-    /// Each metric of the call once, with its identifier, and true if its series is part of the answer.
+    /// Each metric with its period, once: its query ID, and true if its series is part of the reply.
     metrics: BTreeMap<(Metric, u16), (String, bool)>,
-    /// The identifiers and texts of expressions over the metrics.
+    /// The query IDs and texts of expressions over the metrics.
     expressions: Vec<(String, String)>,
-    /// The identifier under which each wanted series is answered, and its range.
+    /// The ID of the result of each wanted series, and the wanted range.
     answers: BTreeMap<Query, (String, Minutes)>,
+    /// The number of datapoints that the call asks for.
     points: i64,
+    /// The range of the call. `None` while it has no series.
     minutes: Option<Minutes>,
 }
 
-/// The reason why a series may not be sent, if there is one: its expression could read other series of the same call. Such
-/// plans are refused when they are read; this check is for plans that were journaled before.
+/// Returns why a series must not be sent: its expression could read other series of the same call. `None` if it may be
+/// sent. Such plans are refused when they are read, so this matters only for plans that were journaled earlier.
 pub(super) fn refusal(query: &Query) -> Option<String> {
     let expression = query.expression.as_deref()?;
     let mistake = math::mistake(expression, |word| query.inputs.contains_key(word))?;
     Some(mistake.to_string())
 }
 
-/// Packs series into as few calls as possible. An expression and its inputs stay together, and a call has one period. Its
-/// range must begin at the start of a period, or else `CloudWatch` aligns the datapoints differently.
+/// Packs series into as few calls as possible. An expression and its inputs stay in one call, and a call has one
+/// period. Its range begins at the start of a period, because `CloudWatch` would align the datapoints differently
+/// otherwise.
 pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<DataCall> {
-    // Series of similar ranges go together: a call has one range, and the longest decides how many points there are.
+    // Series with similar ranges are packed together: a call has one range, and its length decides how many datapoints
+    // there are.
     let mut sorted: Vec<(&Query, Minutes)> = wanted
         .iter()
         .map(|(query, minutes)| (query, from_whole_period(*minutes, query.period_mins)))
@@ -75,6 +79,7 @@ pub(super) fn pack(wanted: &BTreeMap<Query, Minutes>) -> Vec<DataCall> {
 }
 
 impl DataCall {
+    /// Creates an empty call with this period.
     fn of_period(period_mins: u16) -> Self {
         Self {
             period_mins,
@@ -82,17 +87,20 @@ impl DataCall {
         }
     }
 
-    /// The number of datapoints of this many series over this range.
+    /// Returns the number of datapoints of this number of series over this range.
     fn datapoints(&self, series: usize, range: Minutes) -> i64 {
         let series = i64::try_from(series).unwrap_or(i64::MAX);
         let secs = range.until.duration_since(range.from).as_secs();
         series.saturating_mul(secs / (60 * i64::from(self.period_mins.max(1))))
     }
 
+    /// Returns the number of queries.
     fn size(&self) -> usize {
         self.metrics.len() + self.expressions.len()
     }
 
+    /// Returns true if a series fits into the call: the same period, and neither too many queries nor too many
+    /// datapoints.
     fn fits(&self, query: &Query, minutes: Minutes) -> bool {
         let new = query.inputs.values().filter(|metric| {
             let key = ((*metric).clone(), query.period_mins);
@@ -106,6 +114,7 @@ impl DataCall {
             && points.max(self.points) <= POINTS_PER_CALL
     }
 
+    /// Adds a series. Metrics and inputs of expressions get query IDs that are unique in the call.
     fn add(&mut self, query: &Query, minutes: Minutes) {
         let mut renamed: BTreeMap<&str, String> = BTreeMap::new();
         for (name, metric) in &query.inputs {
@@ -132,7 +141,7 @@ impl DataCall {
         self.points = self.datapoints(self.answers.len(), range);
     }
 
-    /// Both halves of a call that was refused as a whole; empty if the call is for one series.
+    /// Divides a call that was refused as a whole into two halves. Empty if the call has only one series.
     pub(super) fn halves(&self) -> Vec<Self> {
         let count = self.answers.len();
         if count < 2 {
@@ -152,7 +161,7 @@ impl DataCall {
         halves
     }
 
-    /// The readings of a call that failed.
+    /// Returns the readings of a call that failed: each series is unreadable or denied.
     pub(super) fn unread(&self, error: &CallError) -> Readings {
         let why = error.to_string();
         let reading = if error.class == FailureClass::Denied {
@@ -166,12 +175,12 @@ impl DataCall {
             .collect()
     }
 
-    /// The range of the call.
+    /// Returns the range of the call. `None` if it has no series.
     pub(super) fn minutes(&self) -> Option<Minutes> {
         self.minutes
     }
 
-    /// The queries of the call.
+    /// Returns the queries of the call.
     pub(super) fn queries(&self) -> Vec<MetricDataQuery> {
         let metrics = self
             .metrics
@@ -198,7 +207,7 @@ impl DataCall {
         metrics.chain(expressions).collect()
     }
 
-    /// The reading of each series from the pages of the answer.
+    /// Returns the reading of each series from the whole reply.
     pub(super) fn readings(&self, answer: &SeriesAnswer) -> Readings {
         let mut readings = Readings::new();
         for (query, (id, minutes)) in &self.answers {
@@ -208,16 +217,19 @@ impl DataCall {
     }
 }
 
-/// The pages of an answer, put together.
+/// The reply of a call, put together from its pages.
 #[derive(Debug, Default)]
 pub(super) struct SeriesAnswer {
+    /// The datapoints of each result, by query ID.
     points: BTreeMap<String, BTreeMap<Timestamp, Number>>,
+    /// The last status of each result, by query ID.
     statuses: BTreeMap<String, Option<StatusCode>>,
+    /// AWS's messages, about single results and the whole call.
     messages: BTreeSet<String>,
 }
 
 impl SeriesAnswer {
-    /// Adds a page. The status of the last page counts.
+    /// Adds a page of the reply. For each result, the status of the last page counts.
     pub(super) fn take(&mut self, page: &GetMetricDataOutput) {
         for message in page.messages() {
             self.messages.extend(message.value().map(str::to_owned));
@@ -239,6 +251,7 @@ impl SeriesAnswer {
         }
     }
 
+    /// Returns the reading of one result. It is unreadable unless its status is `Complete`.
     fn reading(&self, id: &str, minutes: Minutes) -> SeriesReading {
         let why = match self.statuses.get(id) {
             None => "CloudWatch returned nothing for it",
@@ -261,7 +274,7 @@ impl SeriesAnswer {
         SeriesReading::Unreadable(format!("{why}{more}"))
     }
 
-    /// The reading of a series that was answered completely: its points within the range.
+    /// Returns the reading of a complete result: its datapoints within the range.
     fn complete(&self, id: &str, minutes: Minutes) -> SeriesReading {
         let mut points = BTreeMap::new();
         for (at, value) in self.points.get(id).into_iter().flatten() {
@@ -277,6 +290,7 @@ impl SeriesAnswer {
     }
 }
 
+/// Returns the range that contains both ranges.
 fn together(one: Minutes, other: Minutes) -> Minutes {
     Minutes {
         from: one.from.min(other.from),
@@ -284,7 +298,7 @@ fn together(one: Minutes, other: Minutes) -> Minutes {
     }
 }
 
-/// The range, extended backwards to the start of a period.
+/// Extends a range backwards to the start of a period.
 fn from_whole_period(minutes: Minutes, period_mins: u16) -> Minutes {
     Minutes {
         from: floor(minutes.from, period_mins),
@@ -304,7 +318,7 @@ fn sdk_metric(metric: &Metric) -> SdkMetric {
         .build()
 }
 
-/// The expression with other names for its inputs.
+/// Replaces the names of the inputs in an expression by their query IDs.
 fn with_names(expression: &str, names: &BTreeMap<&str, String>) -> String {
     let mut renamed = String::new();
     for piece in math::pieces(expression) {
@@ -386,7 +400,7 @@ mod tests {
             (query(Some("a / b"), &inputs), minutes(5))
         });
         let calls = pack(&all.collect());
-        // Three queries each: 166 of them fit.
+        // Each expression takes three queries, so 166 expressions fit into a call.
         assert_eq!(calls.len(), 3);
         for call in &calls {
             assert!(call.size() <= QUERIES_PER_CALL);

@@ -82,21 +82,21 @@ pub use policy::policies;
 pub use route53::Route53Dns;
 pub use sns::SnsTopics;
 
-/// The adapters, over the same clients.
+/// The AWS adapters. They share their clients.
 #[derive(Debug, Clone)]
 pub struct Aws {
-    /// Route 53.
+    /// Reads and changes records.
     pub dns: Route53Dns,
-    /// `CloudWatch`.
+    /// Reads alarms and metrics.
     pub signals: CloudWatchSignals,
-    /// EventBridge's rules and schedules.
+    /// Reads and switches EventBridge rules and schedules.
     pub jobs: EventJobs,
-    /// Topics of SNS.
+    /// Publishes to SNS topics.
     pub topics: SnsTopics,
 }
 
-/// Makes the adapters from the environment and the profile. Cannot fail, and fetches no credentials yet. If neither names a
-/// region, the machine's metadata is asked for it, for 2 s at most.
+/// Creates the adapters from the environment and the profile. Cannot fail, and does not fetch credentials yet. If
+/// neither names a region, asks the machine's metadata service for it, for at most 2 s.
 pub async fn connect(options: Options) -> Aws {
     let clock = Arc::clone(&options.clock);
     let clients = Arc::new(AwsClients::new(options).await);

@@ -1,15 +1,15 @@
-//! Partitions of AWS: separate clouds with their own accounts, credentials and domains.
+//! AWS partitions: separate clouds with their own accounts, credentials and domains.
 //!
-//! The region of a client decides its partition. Route 53 has one endpoint per partition and STS one per region; both
-//! come from the SDK's endpoint rules, and the domain of the other services is taken from those of STS.
+//! The region of a client decides its partition. Route 53 has one endpoint per partition and STS one per region. Both
+//! endpoints come from the SDK's endpoint rules. The domain of the other services is taken from STS's endpoint.
 
 use aws_config::Region;
 use aws_sdk_sts::config::endpoint::DefaultResolver;
 use aws_sdk_sts::config::endpoint::Params;
 use aws_sdk_sts::config::endpoint::ResolveEndpoint;
 
-/// The region that stands for a partition if a plan names only a role: the one of Route 53's control plane. Source: the
-/// endpoint rules of Route 53's SDK (`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, `aws-iso…`).
+/// The region of Route 53's control plane in each partition. It is used if a plan names only a role in that partition.
+/// Source: the endpoint rules of Route 53's SDK (`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, `aws-iso…`).
 const HOMES: [(&str, &str); 8] = [
     ("aws", "us-east-1"),
     ("aws-cn", "cn-northwest-1"),
@@ -21,13 +21,13 @@ const HOMES: [(&str, &str); 8] = [
     ("aws-iso-f", "us-isof-south-1"),
 ];
 
-/// The region that stands for a partition; none if the partition is unknown.
+/// Returns the region of Route 53's control plane in a partition. `None` if the partition is unknown.
 pub(super) fn home(partition: &str) -> Option<Region> {
     let home = HOMES.iter().find(|(name, _)| *name == partition)?;
     Some(Region::from_static(home.1))
 }
 
-/// The domain of a region's services, for example `amazonaws.com.cn`.
+/// Returns the domain of a region's services, for example `amazonaws.com.cn`. `None` if the region is not valid.
 pub(super) async fn domain(region: &str) -> Option<String> {
     let params = Params::builder().region(region).use_global_endpoint(false);
     let params = params.build().ok()?;

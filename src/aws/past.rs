@@ -1,4 +1,4 @@
-//! The port `Past` over `CloudWatch`: the past changes of alarms.
+//! Implements the port `Past` with `CloudWatch`: reads the past changes of alarms.
 
 use std::time::Duration;
 
@@ -19,10 +19,12 @@ use crate::engine::units::AlarmId;
 use crate::ports::CallError;
 use crate::ports::Past;
 
-/// Ten thousand changes of state: an alarm that changes every two minutes for two weeks.
+/// The most pages of one alarm: ten thousand changes of state. An alarm that changes every two minutes for two weeks
+/// has as many.
 const PAGES_MAX: usize = 100;
 
-/// The longest wait of a page for a token: all pages before it may take that long at three a second.
+/// The longest wait of a page for a token. The pages of all alarms share one budget, which may have to let hundreds of
+/// pages go first.
 const TOKEN_WITHIN: Duration = Duration::from_mins(10);
 
 #[async_trait]
@@ -63,6 +65,7 @@ fn change(item: &AlarmHistoryItem) -> Result<Option<AlarmChange>, CallError> {
     }))
 }
 
+/// Reads the API's name of a state. `None` if it is unknown.
 fn state(name: &str) -> Option<AlarmState> {
     match name {
         "OK" => Some(AlarmState::Ok),

@@ -1,4 +1,4 @@
-//! The port `Dns` over Route 53.
+//! Implements the port `Dns` with Route 53.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -55,38 +55,42 @@ const STATUS: &str = "GetChange";
 const READ: &str = "ListResourceRecordSets";
 const FIND: &str = "GetHostedZone";
 const ZONES: &str = "ListHostedZonesByName";
-/// The most characters of a batch's comment. Source: Route 53 API Reference, `ResourceDescription`.
+/// The most characters of a batch's comment. Longer ones are cut. Source: Route 53 API Reference,
+/// `ResourceDescription`.
 const COMMENT_CHARS_MAX: usize = 256;
-/// The longest time of a whole `read_groups`: 34 pages of a zone of 10,000 record sets at 10 a second, with room to spare.
+/// The longest time of a whole `read_groups`. 34 pages of a zone of 10,000 record sets, at 10 pages a second, take a
+/// small part of it.
 const READ_GROUPS_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest time of a whole `find_zone`: few calls, each within its own timeout.
+/// The longest time of a whole `find_zone`. It makes few calls, each with its own timeout.
 const FIND_ZONE_TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest time of a whole `change_status`, waiting for a token and for credentials included.
+/// The longest time of a whole `change_status`, including waits for a token and for credentials.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest zone that `read_around` reads as a whole, in record sets: three pages.
+/// The number of record sets up to which `read_around` reads the whole zone: three pages.
 const SMALL_ZONE_RECORDS: u64 = 900;
-/// How long a zone's size is believed. It only decides how the zone is read.
+/// How long a zone's remembered size is used. The size only decides how the zone is read.
 const ZONE_SIZE_VALID: Duration = Duration::from_mins(10);
-/// The longest wait for the size; the records must still be read within a round's 5 s.
+/// The longest wait for a zone's size. The records must still be read within a round's 5 s.
 const ZONE_SIZE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most names that are read one by one without asking for the zone's size.
 const NAMES_WITHOUT_SIZE: usize = 2;
-/// The same for a revert: as many as the tokens kept for reverts allow at once. A rollback of many more, in a process that
-/// has read nothing yet, would wait for tokens although a few pages of the zone contain everything (semantics A5).
+/// The same for a revert: the tokens that are kept for reverts allow as many reads at once. In a process that has read
+/// nothing yet, a rollback of many more names would wait for tokens, although a few pages of the zone contain all of
+/// them (semantics A5).
 const NAMES_WITHOUT_SIZE_IN_REVERT: usize = 5;
 
-/// Route 53 behind the port. Clones share clients, budgets and the remembered zones.
+/// Reads and changes records with Route 53. Clones share clients, budgets and the remembered zones.
 #[derive(Debug, Clone)]
 pub struct Route53Dns {
     clients: Arc<AwsClients>,
     known: Arc<Mutex<KnownZones>>,
 }
 
-/// The remembered zones. Errors are never remembered.
+/// The remembered zones. Errors are not remembered.
 #[derive(Debug, Default)]
 struct KnownZones {
+    /// The zones by account and by the plan's reference.
     zones: BTreeMap<(Account, ZoneRef), Zone>,
-    /// The number of record sets in a zone, and when it was read.
+    /// The number of record sets in a zone, and the time at which it was read.
     sizes: BTreeMap<(Account, ZoneId), (u64, Instant)>,
 }
 
@@ -98,6 +102,7 @@ impl Route53Dns {
         }
     }
 
+    /// Returns the client and the budget of an account.
     async fn session(&self, account: &Account) -> Session {
         Session {
             client: self.clients.route53(account).await,
@@ -105,12 +110,14 @@ impl Route53Dns {
         }
     }
 
+    /// Locks the remembered zones. A poisoned lock is usable, because the data behind it is plain.
     fn known(&self) -> MutexGuard<'_, KnownZones> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of record sets in the zone, if that helps to choose how to read it; read again if it is old. A revert uses
-    /// the remembered number, and asks only if there is none and it must read many names.
+    /// Returns the number of record sets in the zone, if it is needed to choose how to read it. An old number is read
+    /// again. A revert uses even an old number, and asks only if there is none and it must read many names. `None` if
+    /// the number is not needed or cannot be read.
     async fn zone_size(
         &self,
         session: &Session,
@@ -136,6 +143,7 @@ impl Route53Dns {
         Some(size)
     }
 
+    /// Reads groups one by one, or from pages of the whole zone if that takes fewer calls.
     async fn read(
         &self,
         account: &Account,
@@ -162,6 +170,7 @@ impl Route53Dns {
         readings_of(wanted, |group| read.get(&group.name))
     }
 
+    /// Finds a zone and remembers it with its size.
     async fn find(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError> {
         let session = self.session(account).await;
         let found = zones::find(&session, zone).await?;
@@ -175,7 +184,7 @@ impl Route53Dns {
         Ok(found)
     }
 
-    /// Forgets a zone that no longer exists; its name may belong to another one now.
+    /// Forgets a zone that no longer exists. Its name may belong to another zone now.
     fn forget_if_gone(&self, zone: &ZoneId, error: &CallError) {
         if error.code.as_deref() == Some("NoSuchHostedZone") {
             let mut known = self.known();
@@ -184,6 +193,7 @@ impl Route53Dns {
         }
     }
 
+    /// Sends a batch once, without retries.
     async fn submit(
         &self,
         account: &Account,
@@ -204,7 +214,8 @@ impl Route53Dns {
             .unwrap_or(Err(WaitedTooLong(CHANGE_WAIT_MAX)))
             .map_err(|waited| no_token(CHANGE, waited))?;
         let left = deadline.saturating_duration_since(Instant::now());
-        // The SDK's own retry of a change whose reply was lost would report a conflict with ourselves (semantics A1).
+        // If the SDK retried a change whose reply was lost, the retry would fail because of the first try (semantics
+        // A1).
         let once = Config::builder()
             .retry_config(RetryConfig::standard().with_max_attempts(1))
             .timeout_config(change_timeouts(left));
@@ -222,7 +233,7 @@ impl Route53Dns {
             failed
         })?;
         let Some(info) = reply.change_info() else {
-            // It was accepted, but we cannot follow it: the same as a lost reply.
+            // The change was accepted, but without its ID it cannot be followed. That is the same as a lost reply.
             let message = "the reply has no change ID";
             return Err(CallError::new(CHANGE, FailureClass::Transient, message));
         };
@@ -232,6 +243,7 @@ impl Route53Dns {
         })
     }
 
+    /// Reads the status of a change with one call.
     async fn status(&self, account: &Account, change: &ChangeId) -> ChangeReading {
         let session = self.session(account).await;
         if let Err(error) = session.token(STATUS, Urgency::Normal).await {
@@ -301,7 +313,7 @@ impl Dns for Route53Dns {
             zone: zone.clone(),
             urgency,
         };
-        // A zone of few pages is read whole, because it may contain records whose names nobody can guess.
+        // A zone of few pages is read as a whole, because its records may have names that nobody can guess.
         let whole = size.is_some_and(|size| {
             size <= SMALL_ZONE_RECORDS || whole_zone_is_cheaper(names.len(), size)
         });
@@ -348,7 +360,7 @@ impl Dns for Route53Dns {
     }
 }
 
-/// The reading of a change whose status is not known.
+/// Returns the reading of a change whose status could not be read.
 fn unread(error: &CallError) -> ChangeReading {
     match error.class {
         FailureClass::Denied => ChangeReading::Denied(error.to_string()),
@@ -360,7 +372,7 @@ fn unread(error: &CallError) -> ChangeReading {
     }
 }
 
-/// A reading for every wanted group: its record sets, empty if it does not exist, or the reason why it was not read.
+/// Returns a reading for every wanted group: its record sets (empty if it does not exist), or why it was not read.
 fn readings_of<'a, F>(wanted: &BTreeSet<GroupName>, read: F) -> GroupReadings
 where
     F: Fn(&GroupName) -> Option<&'a Result<super::zone_reads::FoundGroups, CallError>>,
@@ -377,7 +389,7 @@ where
     readings
 }
 
-/// The batch in the SDK's terms. A record with fields that cannot be written back is refused.
+/// Converts a batch to the SDK's type. A record with fields that cannot be written back is an error.
 fn batch(changes: &[RecordChange], comment: &str) -> Result<ChangeBatch, CallError> {
     let comment: String = comment.chars().take(COMMENT_CHARS_MAX).collect();
     let mut batch = ChangeBatch::builder().comment(comment);
@@ -395,7 +407,7 @@ fn batch(changes: &[RecordChange], comment: &str) -> Result<ChangeBatch, CallErr
     batch.build().map_err(|error| not_sent(&error.to_string()))
 }
 
-/// The failure of a change that was not sent.
+/// Returns the failure of a change that was not sent.
 fn not_sent(message: &str) -> CallError {
     let message = format!("not sent: {message}");
     CallError::new(CHANGE, FailureClass::Permanent, message)

@@ -1,4 +1,4 @@
-//! Reads series in bulk. A call that is refused is cut in half, until only the wrong series are left unread.
+//! Reads series in bulk. A refused call is cut in half, until only the wrong series are left unread.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ use crate::ports::Urgency;
 use crate::ports::series_within;
 
 const METRICS: &str = "GetMetricData";
-/// A call asks for no more datapoints than fit on one page; others may share it.
+/// The most pages of a call. Its datapoints fit on one page, but AWS may use more.
 const METRIC_PAGES_MAX: usize = 10;
-/// The most refused calls that are cut in half in one reading. One wrong series among 500 takes nine; a call that is refused
-/// after this many is left unread as a whole.
+/// The most refused calls that are cut in half in one reading. One wrong series among 500 takes nine cuts. Once all
+/// cuts are used, a refused call is left unread as a whole.
 const CUTS_MAX: usize = 100;
 
 impl CloudWatchSignals {
-    /// Reads series of all regions. A call that misses the deadline leaves its series unread.
+    /// Reads series of all regions. The series of a call that fails or misses the deadline are unreadable.
     pub(super) async fn series(
         &self,
         account: &Account,
@@ -68,7 +68,7 @@ impl CloudWatchSignals {
         }
         let mut cuts = 0;
         while let Some(joined) = reads.join_next().await {
-            // The series of a call that panicked stay unread, which is Unknown.
+            // The series of a call that panicked get no reading. A gate without a reading is unknown.
             let Ok((region, call, answer)) = joined else {
                 continue;
             };
@@ -97,7 +97,7 @@ impl CloudWatchSignals {
         readings
     }
 
-    /// Makes one call, by the deadline. Returns its region and the call as well, so that it can be cut in half.
+    /// Makes one call before the deadline. Also returns the region and the call, so that the caller can cut it in half.
     async fn read_by(
         self,
         deadline: Instant,
@@ -111,7 +111,10 @@ impl CloudWatchSignals {
         (region, call, read)
     }
 
-    /// Makes one call of `GetMetricData`, with all its pages.
+    /// Makes one call of `GetMetricData` and reads all its pages.
+    ///
+    /// # Errors
+    /// The call fails or gets no token, or the pages do not end.
     async fn read_metrics(
         &self,
         account: &Account,
@@ -149,7 +152,7 @@ impl CloudWatchSignals {
     }
 }
 
-/// Returns true if the call was refused because of its content: then a part of it may pass.
+/// Returns true if AWS refused the call because of its contents. Then a part of it may be accepted.
 fn is_refused(error: &CallError) -> bool {
     error.class == FailureClass::Permanent && error.code.is_some()
 }

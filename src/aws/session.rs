@@ -1,4 +1,4 @@
-//! A client of Route 53 with the budget of its calls.
+//! A Route 53 client with its budget of calls.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::errors::no_token;
 use crate::ports::CallError;
 use crate::ports::Urgency;
 
-/// A client and the budget of its calls.
+/// A Route 53 client of one account, and the budget of its calls.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     pub(super) client: Client,
@@ -19,7 +19,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Takes a token for one read.
+    /// Waits for a token for one read: 5 s, or 10 s for a revert.
+    ///
+    /// # Errors
+    /// No token came in that time, and the read must not be sent.
     pub(super) async fn token(
         &self,
         operation: &'static str,

@@ -1,4 +1,5 @@
-//! Signed calls to AWS services of which only a few operations are needed, so that their SDKs would cost too much.
+//! Signed calls to AWS services of which few operations are needed, so that the SDK's crates for them would cost too
+//! much.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,34 +34,35 @@ use crate::reach::http::Client;
 use crate::reach::http::Failure;
 use crate::reach::http::Request;
 
-/// The longest time of one call, credentials included.
+/// The longest time of one call, including the time to get credentials.
 const CALL_WITHIN: Duration = Duration::from_secs(10);
 
-/// A call to make.
+/// A call to an AWS service.
 pub(super) struct Call<'call> {
-    /// Its name, for messages.
+    /// The operation, for messages.
     pub(super) operation: &'static str,
-    /// The service, as endpoints and signatures name it.
+    /// The service's name in endpoints and signatures, for example `events`.
     pub(super) service: &'static str,
-    /// `GET`, `POST` or `PUT`.
+    /// The HTTP method: `GET`, `POST` or `PUT`.
     pub(super) method: &'static str,
-    /// The path, from `/` on, with the query.
+    /// The path with the query, beginning with `/`.
     pub(super) path: &'call str,
-    /// `X-Amz-Target`, if the service requires it.
+    /// The header `X-Amz-Target`. `None` if the service does not use it.
     pub(super) target: Option<&'static str>,
-    /// The body.
+    /// The body of the request.
     pub(super) body: Body,
 }
 
 /// The body of a call.
 pub(super) enum Body {
-    /// JSON; empty if it is null.
+    /// A JSON value. A null value is sent as an empty body.
     Json(Value),
-    /// The fields of a form, for services with the Query protocol.
+    /// The fields of a form, as name and value, for services with the Query protocol.
     Form(Vec<(String, String)>),
 }
 
 impl Body {
+    /// Returns the body as text.
     fn text(&self) -> String {
         match self {
             Self::Json(Value::Null) => String::new(),
@@ -76,7 +78,7 @@ impl Body {
     }
 }
 
-/// Percent-encodes all but the unreserved characters. Source: RFC 3986, section 2.
+/// Percent-encodes all bytes except the unreserved characters. Source: RFC 3986, section 2.
 fn escaped(text: &str) -> String {
     text.bytes().map(escaped_byte).collect()
 }
@@ -89,7 +91,7 @@ fn escaped_byte(byte: u8) -> String {
     }
 }
 
-/// Makes signed calls.
+/// Makes signed calls, with the credentials of an account.
 #[derive(Clone)]
 pub(super) struct Signed {
     clients: Arc<AwsClients>,
@@ -106,7 +108,11 @@ impl Signed {
         }
     }
 
-    /// Calls once. A call that failed with class `Transient` may still have been carried out.
+    /// Makes a call once. Returns the reply's JSON. In the Query protocol, a successful reply gives no data.
+    ///
+    /// # Errors
+    /// There are no credentials, the call failed, or it took more than 10 s. After an error of class `Transient` AWS
+    /// may have carried the call out.
     pub(super) async fn call(
         &self,
         account: &Account,
@@ -121,6 +127,7 @@ impl Signed {
         }
     }
 
+    /// Signs and sends a call.
     async fn send(
         &self,
         account: &Account,
@@ -190,7 +197,10 @@ impl Signed {
         ))
     }
 
-    /// The headers that sign a request (Signature Version 4).
+    /// Returns the headers that sign a request (Signature Version 4).
+    ///
+    /// # Errors
+    /// The request cannot be signed, as a text.
     fn signature(
         &self,
         identity: &Identity,
@@ -222,7 +232,7 @@ impl Signed {
     }
 }
 
-/// The endpoint of a service in a region; none if there is no such region.
+/// Returns the endpoint of a service in a region. `None` if the region is not valid.
 async fn endpoint(config: &SdkConfig, service: &str, region: &str) -> Option<String> {
     if let Some(configured) = configured_endpoint(config, service) {
         return Some(configured.trim_end_matches('/').to_owned());
@@ -231,8 +241,8 @@ async fn endpoint(config: &SdkConfig, service: &str, region: &str) -> Option<Str
     Some(format!("https://{service}.{region}.{domain}"))
 }
 
-/// The endpoint that the options or the environment name: the service's own (`AWS_ENDPOINT_URL_EVENTBRIDGE`,
-/// `AWS_ENDPOINT_URL_SCHEDULER`, `AWS_ENDPOINT_URL_SNS`), or that of all services.
+/// Returns the endpoint that the options or the environment name: the service's own (`AWS_ENDPOINT_URL_EVENTBRIDGE`,
+/// `AWS_ENDPOINT_URL_SCHEDULER`, `AWS_ENDPOINT_URL_SNS`), otherwise that of all services. `None` if neither is set.
 fn configured_endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     let service_id = match service {
         "events" => "eventbridge",
@@ -249,19 +259,19 @@ fn configured_endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// The parts of a Query protocol answer that are needed: the code and the message of an error.
+/// Returns the code and the message of an error in the Query protocol. Nothing else of the reply is needed.
 fn query_answer(xml: &str) -> Value {
     serde_json::json!({ "code": element(xml, "Code"), "message": element(xml, "Message") })
 }
 
-/// The text of the first element with this tag.
+/// Returns the text of the first XML element with this tag. `None` if there is none.
 fn element(xml: &str, tag: &str) -> Option<String> {
     let (_, inner) = xml.split_once(&format!("<{tag}>"))?;
     let (text, _) = inner.split_once(&format!("</{tag}>"))?;
     Some(unescaped(text))
 }
 
-/// The identity that signs a request.
+/// Returns the credentials that sign a request.
 ///
 /// # Errors
 /// There are no credentials: the class of the failure and its message.
@@ -278,7 +288,7 @@ async fn identity(config: &SdkConfig) -> Result<Identity, (FailureClass, String)
         Ok(credentials) => Ok(credentials.into()),
         Err(error) => {
             let (class, message) = credentials_failure(&error);
-            // The call itself was not sent.
+            // The call itself was not sent, so AWS cannot have carried it out.
             let class = match class {
                 FailureClass::Transient => FailureClass::NotSent,
                 other => other,
@@ -288,7 +298,7 @@ async fn identity(config: &SdkConfig) -> Result<Identity, (FailureClass, String)
     }
 }
 
-/// The failure of a call that the service refused.
+/// Returns the failure of a call that the service refused.
 fn failed(
     operation: &'static str,
     status: u16,
@@ -299,10 +309,10 @@ fn failed(
         .as_str()
         .or(body["code"].as_str())
         .or(error_type);
-    // `com.amazonaws.events#ResourceNotFoundException`, or the name followed by an address.
+    // Examples: `com.amazonaws.events#ResourceNotFoundException`, or the name followed by a colon and an address.
     let code = bare_code(named.unwrap_or_default());
     let said = body["message"].as_str().or(body["Message"].as_str());
-    // A service may repeat parts of the request, and with them a session token.
+    // A service may repeat parts of the request, including a session token.
     let said = said.map(presentable);
     let said = said.as_deref();
     let message = match (code.as_str(), said) {

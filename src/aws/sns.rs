@@ -1,5 +1,5 @@
-//! Topics of Amazon SNS. `Publish` is the only operation that is needed; the SDK's crate for it would take 17 s of processor
-//! time to build.
+//! Publishes to topics of Amazon SNS. Only `Publish` is needed, and building the SDK's crate for SNS would take 17 s of
+//! processor time.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::ports::Publication;
 use crate::ports::Topics;
 use crate::ports::Undelivered;
 
-/// The version of the API. Source: SNS API Reference.
+/// The version of the SNS API. Source: SNS API Reference.
 const VERSION: &str = "2010-03-31";
 
-/// Publishes with the environment's own credentials: a topic in another account must allow them.
+/// Publishes with the environment's credentials. A topic in another account must allow them.
 #[derive(Clone)]
 pub struct SnsTopics {
     signed: Signed,
@@ -43,7 +43,7 @@ impl SnsTopics {
 #[async_trait]
 impl Topics for SnsTopics {
     async fn publish(&self, publication: &Publication) -> Result<(), Undelivered> {
-        // A topic is in the region of its ARN, whatever our region is.
+        // The ARN names the topic's region, which may differ from ours.
         let region = publication.topic_arn.split(':').nth(3);
         let call = Call {
             operation: "Publish",
@@ -61,8 +61,8 @@ impl Topics for SnsTopics {
     }
 }
 
-/// SNS's errors with a 400 status after which the same message may be accepted later: the call was throttled, or the
-/// credentials had expired and are renewed automatically.
+/// SNS's error codes with a 400 status after which the same message may be accepted later: the call was throttled or
+/// too late, or the credentials had expired and are renewed automatically.
 ///
 /// Source: SNS API Reference, `Publish`, Errors and Common Errors.
 const PASSING: [&str; 9] = [
@@ -77,10 +77,10 @@ const PASSING: [&str; 9] = [
     "ExpiredTokenException",
 ];
 
-/// Returns true if SNS would refuse this message again, whenever it is sent.
+/// Returns true if SNS would refuse the same message again at any time.
 fn is_for_good(error: &CallError) -> bool {
     let Some(status) = error.status else {
-        // There was no answer, or no call because there were no credentials.
+        // No reply came, or no call was made because there are no credentials.
         return false;
     };
     let code = error.code.as_deref().unwrap_or_default();
@@ -88,7 +88,7 @@ fn is_for_good(error: &CallError) -> bool {
     (400..500).contains(&status) && status != 408 && status != 429 && !passes
 }
 
-/// The parameters of the call, as the Query protocol takes them.
+/// Returns the parameters of `Publish` in the Query protocol.
 fn fields(publication: &Publication) -> Vec<(String, String)> {
     let mut fields = vec![
         field("Action", "Publish"),
@@ -104,7 +104,7 @@ fn fields(publication: &Publication) -> Vec<(String, String)> {
         fields.push(field(&format!("{entry}.Value.DataType"), "String"));
         fields.push(field(&format!("{entry}.Value.StringValue"), value));
     }
-    // The name of a topic that keeps order ends in `.fifo`, in lower case.
+    // The name of a FIFO topic ends in `.fifo`, in lower case.
     let is_fifo = publication
         .topic_arn
         .rsplit_once('.')

@@ -1,11 +1,13 @@
-//! Reads groups of a zone in the fewest calls.
+//! Reads groups of a zone with as few calls as possible.
 //!
-//! Either one call per *name* (all its types are adjacent, so one call serves A and AAAA), or pages of the whole zone,
-//! whichever needs fewer. Single reads run in parallel, as do stretches of many pages; at equal cost the single reads are
-//! preferred. Route 53 returns the newest version, pending changes included, and does not promise one version across pages.
+//! Either each *name* is read with a call of its own, or the pages of the whole zone are read, whichever takes fewer
+//! calls. All types of a name are adjacent, so one call reads both A and AAAA. Reads of single names run in parallel,
+//! and so do the stretches of a large zone. If both ways take the same number of calls, single names are read. Route 53
+//! returns the newest version, including pending changes, and does not promise the same version on all pages.
 //!
-//! Source: Route 53 API Reference, `ListResourceRecordSets`: at most 300 record sets a page, all of one name and type
-//! together; a start of name and type means "from there on", so reading stops at the first record set that differs.
+//! Source: Route 53 API Reference, `ListResourceRecordSets`. A page has at most 300 record sets, and those of one name
+//! and type are adjacent. A start of name and type means "from there on", so reading stops at the first record set that
+//! differs.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -31,24 +33,26 @@ use crate::ports::CallError;
 use crate::ports::Urgency;
 
 const LIST: &str = "ListResourceRecordSets";
-/// The most record sets on a page.
+/// The most record sets on a page. Source: Route 53 API Reference, `ListResourceRecordSets`.
 pub(super) const ZONE_PAGE: i32 = 300;
-/// A page of a single name: a weighted group has at most 100 members, nearly always two.
+/// The number of record sets on a page for a single name. A weighted group has at most 100 members, and nearly always
+/// two.
 const NAME_PAGE: i32 = 100;
-/// A name with 100 members in each of 20 types would need as many pages.
+/// The most pages for a single name. A name with 100 members in each of 20 types would need as many.
 const NAME_PAGES_MAX: usize = 20;
-/// 300,000 record sets, thirty times what a zone holds by default.
+/// The most pages of a zone: 300,000 record sets, thirty times the default limit of a zone.
 const ZONE_PAGES_MAX: usize = 1_000;
-/// The most stretches of a zone that are read in parallel, and the pages of each: every stretch may cost one page more.
+/// The most stretches of a zone that are read in parallel.
 const STRETCHES_MAX: usize = 8;
+/// The number of pages for which a zone gets one more stretch. Each stretch may cost one additional page.
 const STRETCH_PAGES: usize = 4;
-/// The most single reads at the same time.
+/// The most names that are read at the same time.
 const SINGLE_READS_MAX: usize = 8;
 
-/// The record sets of the groups that were found.
+/// The record sets of each group that was found. A group that does not exist is absent.
 pub(super) type FoundGroups = BTreeMap<GroupName, Vec<RecordSet>>;
 
-/// Reads from one zone.
+/// Reads record sets from one zone.
 #[derive(Debug, Clone)]
 pub(super) struct ZoneReader {
     pub(super) session: Session,
@@ -56,7 +60,7 @@ pub(super) struct ZoneReader {
     pub(super) urgency: Urgency,
 }
 
-/// The start of a page.
+/// The start of a page. The default is the start of the zone.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct PageStart {
     name: Option<String>,
@@ -64,6 +68,7 @@ struct PageStart {
     identifier: Option<String>,
 }
 
+/// One page of record sets, and the start of the next page.
 struct RecordPage {
     records: Vec<ResourceRecordSet>,
     next: Option<PageStart>,
@@ -76,6 +81,7 @@ impl PageStart {
         start.as_ref() == Some(name)
     }
 
+    /// Returns the group with which the page starts. `None` if the name or the type is missing.
     fn group(&self) -> Option<GroupName> {
         Some(GroupName {
             name: DnsName::new(self.name.as_deref()?),
@@ -84,20 +90,21 @@ impl PageStart {
     }
 }
 
-/// Returns true if the zone has fewer pages than there are names, which need at least one call each.
+/// Returns true if the zone has fewer pages than there are names to read. Each name needs at least one call.
 pub(super) fn whole_zone_is_cheaper(names: usize, record_count: u64) -> bool {
     let page = u64::from(ZONE_PAGE.unsigned_abs());
     let pages = record_count.div_ceil(page).max(1);
     u64::try_from(names).is_ok_and(|names| pages < names)
 }
 
-/// The sort key of a name in a zone: names are listed by their labels from the right.
+/// Returns the sort key of a name: its labels in reverse order. Route 53 lists a zone in this order.
 fn place(name: &DnsName) -> Vec<String> {
     let labels = name.as_str().split('.').rev();
     labels.map(str::to_owned).collect()
 }
 
-/// The wanted groups, divided into stretches of the zone that are worth reading in parallel.
+/// Divides the wanted groups into stretches of the zone, in its order. A zone of `size` record sets gets one stretch
+/// for each [`STRETCH_PAGES`] pages, at most [`STRETCHES_MAX`].
 fn stretches_of(wanted: &BTreeSet<GroupName>, size: u64) -> Vec<BTreeSet<GroupName>> {
     let pages = size.div_ceil(u64::from(ZONE_PAGE.unsigned_abs()));
     let pages = usize::try_from(pages).unwrap_or(usize::MAX);
@@ -120,7 +127,7 @@ fn stretches_of(wanted: &BTreeSet<GroupName>, size: u64) -> Vec<BTreeSet<GroupNa
     stretches
 }
 
-/// The wanted groups' types by name.
+/// Returns the wanted types of each name.
 pub(super) fn types_by_name(wanted: &BTreeSet<GroupName>) -> BTreeMap<DnsName, BTreeSet<String>> {
     let mut names: BTreeMap<DnsName, BTreeSet<String>> = BTreeMap::new();
     for group in wanted {
@@ -131,7 +138,7 @@ pub(super) fn types_by_name(wanted: &BTreeSet<GroupName>) -> BTreeMap<DnsName, B
 }
 
 impl ZoneReader {
-    /// Reads each name with a call of its own, in parallel.
+    /// Reads each name with its own call, in parallel. Returns a result for every name.
     pub(super) async fn read_names(
         &self,
         names: BTreeMap<DnsName, BTreeSet<String>>,
@@ -140,13 +147,13 @@ impl ZoneReader {
         let mut reads = JoinSet::new();
         let mut read = BTreeMap::new();
         for (name, types) in names {
-            // This stays if the task panics, because a name that was not read is not gone.
+            // This result stays if the task panics. A name that was not read must not seem to be gone.
             let unread =
                 CallError::new(LIST, FailureClass::Transient, "the read ended unexpectedly");
             read.insert(name.clone(), Err(unread));
             let (reader, slots) = (self.clone(), Arc::clone(&slots));
             reads.spawn(async move {
-                // The semaphore is never closed; without a slot the read would merely be early.
+                // The semaphore is never closed. Without a permit, the read would only begin earlier.
                 let _slot = slots.acquire_owned().await.ok();
                 let found = reader.read_name(&name, &types).await;
                 (name, found)
@@ -160,7 +167,10 @@ impl ZoneReader {
         read
     }
 
-    /// Reads every record set of these names, one call per name, in parallel.
+    /// Reads the record sets of these names that have one of [`AROUND_TYPES`], one call per name, in parallel.
+    ///
+    /// # Errors
+    /// A read fails.
     pub(super) async fn read_all_types(
         &self,
         names: &BTreeSet<DnsName>,
@@ -175,7 +185,10 @@ impl ZoneReader {
         Ok(records)
     }
 
-    /// Reads every record set of the zone.
+    /// Reads all record sets of the zone.
+    ///
+    /// # Errors
+    /// A read fails, or the pages do not end.
     pub(super) async fn read_whole(&self) -> Result<Vec<RecordSet>, CallError> {
         let mut records = Vec::new();
         let mut cursor = PageStart::default();
@@ -192,12 +205,15 @@ impl ZoneReader {
     }
 
     /// Reads the wanted types of one name.
+    ///
+    /// # Errors
+    /// A read fails, or the pages do not end.
     async fn read_name(
         &self,
         name: &DnsName,
         types: &BTreeSet<String>,
     ) -> Result<FoundGroups, CallError> {
-        // With several types the start has no type, so that the order of types does not matter.
+        // If several types are wanted, the start has no type, so the order of types does not matter.
         let only = match types.first() {
             Some(only) if types.len() == 1 => Some(RrType::from(only.as_str())),
             _ => None,
@@ -229,8 +245,11 @@ impl ZoneReader {
         Err(self.stuck())
     }
 
-    /// Reads the wanted groups from pages of a zone of this size. A large zone is read in parallel stretches: 34 pages one
-    /// after the other would take longer than a round may wait.
+    /// Reads the wanted groups from pages of a zone of this size. A large zone is read in parallel stretches, because
+    /// 34 pages one after the other would take longer than a round may wait.
+    ///
+    /// # Errors
+    /// A read fails, or the pages do not end.
     pub(super) async fn read_zone(
         &self,
         wanted: &BTreeSet<GroupName>,
@@ -247,13 +266,13 @@ impl ZoneReader {
         }
         let mut found = FoundGroups::new();
         while let Some(finished) = reads.join_next().await {
-            // If the task panicked, its groups are missing, and are read again below.
+            // If a task panicked, its groups are missing and are read again below.
             if let Ok(read) = finished {
                 found.extend(read?);
             }
         }
-        // The end of a stretch depends on the order of names. A group that no stretch contained is read by itself before it
-        // counts as gone.
+        // The ends of the stretches depend on the assumed order of names. So a group that no stretch contained is read
+        // again before it counts as gone.
         let mut missing = BTreeSet::new();
         for group in wanted {
             if !found.contains_key(group) {
@@ -283,7 +302,8 @@ impl ZoneReader {
         self.read_pages(start, wanted, last).await
     }
 
-    /// Reads pages until all wanted groups are found or the place `last` is passed.
+    /// Reads pages from `cursor` on, until all wanted groups are complete, the sort key `last` is passed, or the zone
+    /// ends.
     async fn read_pages(
         &self,
         mut cursor: PageStart,
@@ -316,6 +336,7 @@ impl ZoneReader {
         Err(self.stuck())
     }
 
+    /// Reads one page of at most `max_items` record sets.
     async fn page(&self, start: &PageStart, max_items: i32) -> Result<RecordPage, CallError> {
         self.session.token(LIST, self.urgency).await?;
         let request = self
@@ -340,6 +361,7 @@ impl ZoneReader {
         })
     }
 
+    /// Returns the failure of a listing whose pages do not end.
     fn stuck(&self) -> CallError {
         let message = format!("the pages of hosted zone {} do not end", self.zone);
         CallError::new(LIST, FailureClass::Transient, message)

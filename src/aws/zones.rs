@@ -16,14 +16,18 @@ use crate::ports::Zone;
 
 const BY_ID: &str = "GetHostedZone";
 const BY_NAME: &str = "ListHostedZonesByName";
-/// Zones of one name can be many (a private one per VPC); an account has 500 zones unless it asked for more.
+/// The most pages of a search by name. An account has at most 500 zones unless it asked for more, but many of them may
+/// have the same name (a private zone per VPC).
 const PAGES_MAX: usize = 10;
-/// The least similarity of a name that is suggested; 1 is the same name.
+/// The least similarity (Jaro-Winkler, 0 to 1) of a name that is suggested. 1 is the same name.
 const SIMILAR_ENOUGH: f64 = 0.8;
 /// The most names that are suggested.
 const SUGGESTIONS_MAX: usize = 3;
 
 /// Finds the one zone that the plan names.
+///
+/// # Errors
+/// A call fails, or none or more than one zone fits. The message then suggests a correction.
 pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, CallError> {
     if let Some(id) = wanted.id() {
         let zone = by_id(session, &id, Urgency::Normal).await?;
@@ -49,6 +53,9 @@ pub(super) async fn find(session: &Session, wanted: &ZoneRef) -> Result<Zone, Ca
 }
 
 /// Reads one zone by its identifier.
+///
+/// # Errors
+/// The call fails, or its reply has no zone.
 pub(super) async fn by_id(
     session: &Session,
     id: &ZoneId,
@@ -64,7 +71,10 @@ pub(super) async fn by_id(
         .ok_or_else(|| permanent(BY_ID, format!("no hosted zone {id} in the reply")))
 }
 
-/// All zones of a name, in Route 53's order.
+/// Returns all zones of a name, in Route 53's order.
+///
+/// # Errors
+/// A call fails, or there are too many zones of this name.
 async fn by_name(session: &Session, name: &DnsName) -> Result<Vec<Zone>, CallError> {
     let mut zones = Vec::new();
     let (mut start_name, mut start_id) = (name.as_str().to_owned(), None);
@@ -99,9 +109,13 @@ async fn by_name(session: &Session, name: &DnsName) -> Result<Vec<Zone>, CallErr
     ))
 }
 
-/// All zones of the same kind whose names end with this zone's, without the zone itself.
+/// Returns all zones below this zone that are of the same kind, public or private.
 ///
-/// Zones are listed by their labels from the right, so these zones follow this one without a gap.
+/// Route 53 lists zones by their labels in reverse order, so these zones follow this one without a gap. If there are
+/// more than 10 pages, the zones on later pages are left out.
+///
+/// # Errors
+/// A call fails.
 pub(super) async fn below(session: &Session, zone: &Zone) -> Result<Vec<Zone>, CallError> {
     let mut below = Vec::new();
     let (mut start_name, mut start_id) = (zone.name.as_str().to_owned(), None);
@@ -130,11 +144,11 @@ pub(super) async fn below(session: &Session, zone: &Zone) -> Result<Vec<Zone>, C
             _ => return Ok(below),
         }
     }
-    // There are more than a thousand zones: the ones read so far must do.
+    // There are more than a thousand zones. The zones read so far are enough for a warning.
     Ok(below)
 }
 
-/// The error if no zone fits, with the zones that come close.
+/// Returns the error if no zone fits, with the names of similar zones.
 async fn none_fits(
     session: &Session,
     wanted: &ZoneRef,
@@ -161,9 +175,10 @@ async fn none_fits(
     permanent(BY_NAME, format!("no hosted zone is named {zone}{hint}"))
 }
 
-/// Names of zones that are close to a missing one: its parents and similar names. Empty if they cannot be read.
+/// Returns names of zones that are similar to a missing one: its parents first, then by similarity. Empty if zones
+/// cannot be read.
 async fn nearest(session: &Session, name: &DnsName) -> Vec<String> {
-    // Zones are listed by reversed labels, so the parent's own zone and all siblings follow from the parent on.
+    // Route 53 lists zones by reversed labels, so the parent zone and all siblings come from the parent on.
     let parent = name.as_str().split_once('.').map_or("", |(_, rest)| rest);
     if session.token(BY_NAME, Urgency::Normal).await.is_err() {
         return Vec::new();
@@ -189,6 +204,7 @@ async fn nearest(session: &Session, name: &DnsName) -> Vec<String> {
     names.take(SUGGESTIONS_MAX).collect()
 }
 
+/// Returns the error if several zones fit, with a way to choose one.
 fn ambiguous(name: &DnsName, zones: &[&Zone], private: Option<bool>) -> CallError {
     let listed: Vec<_> = zones
         .iter()
@@ -208,6 +224,7 @@ fn ambiguous(name: &DnsName, zones: &[&Zone], private: Option<bool>) -> CallErro
     permanent(BY_NAME, message)
 }
 
+/// Converts a zone of the SDK.
 fn zone(zone: &HostedZone) -> Zone {
     Zone {
         id: ZoneId::from(zone.id.trim_start_matches("/hostedzone/").to_owned()),

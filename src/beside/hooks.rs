@@ -1,4 +1,4 @@
-//! Calls hooks: a command or an HTTP request, with the event and its idempotency key.
+//! Calls hooks: runs a command or sends an HTTP request, with the event and its idempotency key.
 
 use std::fmt;
 
@@ -14,20 +14,20 @@ use crate::reach::http;
 use crate::reach::secrets::Environment;
 use crate::reach::secrets::Secrets;
 
-/// The most bytes of a command's output, or of the answer to a request, that are kept.
+/// The most bytes that are kept of a command's output, or of the reply to a request.
 const KEPT_BYTES: u64 = 16 * 1024;
 
-/// The most characters of an HTTP answer that a failure repeats.
+/// The most characters of a reply that a failure repeats.
 const SHOWN_CHARS: usize = 200;
 
-/// The environment variable with the idempotency key.
+/// The environment variable that holds the idempotency key.
 pub const KEY_VARIABLE: &str = "CUTOVER_IDEMPOTENCY_KEY";
 
-/// Calls hooks.
+/// Calls the hooks of plans.
 ///
-/// A command is an argv. It runs without a shell, with this process's environment and the key in [`KEY_VARIABLE`]. It
-/// gets the event as JSON on standard input, and exit code 0 means success. An HTTP request is a POST with the event as
-/// its body and the key in `Idempotency-Key`; any 2xx means success.
+/// A command is a list of arguments. It runs without a shell, with this process's environment and the idempotency key
+/// in [`KEY_VARIABLE`]. It gets the event as JSON on standard input. Exit code 0 means success. An HTTP request is a
+/// POST with the event as its body and the key in `Idempotency-Key`. Any status of 200 to 299 means success.
 #[derive(Clone)]
 pub struct RealHooks {
     environment: Environment,
@@ -41,7 +41,7 @@ impl fmt::Debug for RealHooks {
 }
 
 impl RealHooks {
-    /// Creates the caller. References to secrets are filled from this environment.
+    /// Creates the adapter. References to secrets are filled in from this environment.
     pub fn new(environment: Environment) -> Self {
         Self {
             environment,
@@ -49,6 +49,7 @@ impl RealHooks {
         }
     }
 
+    /// Runs a command.
     async fn run(&self, argv: &[String], request: &HookRequest) -> HookAnswer {
         let run = CommandRun {
             argv,
@@ -67,6 +68,7 @@ impl RealHooks {
         }
     }
 
+    /// Sends an HTTP request.
     async fn post(
         &self,
         url: &str,
@@ -105,6 +107,7 @@ impl RealHooks {
     }
 }
 
+/// Returns the answer of a call that failed without output.
 fn failed(why: String) -> HookAnswer {
     HookAnswer {
         output: String::new(),
@@ -112,8 +115,13 @@ fn failed(why: String) -> HookAnswer {
     }
 }
 
+/// An address and its headers, with secrets filled in.
 type Filled = (String, Vec<(String, String)>);
 
+/// Fills the secrets into an address and its headers.
+///
+/// # Errors
+/// A secret cannot be read.
 fn fill(secrets: &mut Secrets, url: &str, headers: &[(String, String)]) -> Result<Filled, String> {
     let url = secrets.fill(url)?;
     let mut filled = Vec::new();

@@ -1,4 +1,4 @@
-//! Runs the commands of jobs: those that only read, and those that change something.
+//! Runs the commands of jobs: commands that only read, and commands that change something.
 
 use std::time::Duration;
 
@@ -10,19 +10,29 @@ use crate::reach::command;
 use crate::reach::command::CommandRun;
 use crate::reach::command::Ran;
 
-/// The most bytes of a command's output that are kept: enough for a CronJob with its whole pod template.
+/// The most bytes of a command's output that are kept. A CronJob with its whole pod template fits.
 const KEPT_BYTES: u64 = 1024 * 1024;
 
-/// Runs a command that only reads. Its failures can be retried safely.
+/// Runs a command that only reads. `what` names it in errors.
+///
+/// # Errors
+/// The command failed. The class is `Throttled`, because nothing was changed and it can be tried again safely.
 pub(super) async fn asked(what: &'static str, argv: &[String]) -> Result<Ran, CallError> {
     run(what, argv, "", FailureClass::Throttled, false).await
 }
 
-/// Runs a command that changes something. If it fails, the change may have been made anyway.
+/// Runs a command that changes something. `what` names it in errors, and `key` is its idempotency key.
+///
+/// # Errors
+/// The command failed. The class is `Transient`, because the change may have been made anyway.
 pub(super) async fn told(what: &'static str, argv: &[String], key: &str) -> Result<Ran, CallError> {
     run(what, argv, key, FailureClass::Transient, false).await
 }
 
+/// Runs a command within [`JOB_WITHIN`].
+///
+/// # Errors
+/// The command failed. The error has this class.
 pub(super) async fn run(
     what: &'static str,
     argv: &[String],

@@ -1,4 +1,4 @@
-//! Looks at jobs and switches them, with commands and `kubectl`. Jobs in AWS are passed on to the AWS adapter.
+//! Reads and switches jobs, with commands and `kubectl`. Jobs in AWS are passed on to the AWS adapter.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::engine::plan::AwsSettings;
 use crate::ports::CallError;
 use crate::ports::Jobs;
 
-/// Jobs of every kind.
+/// Reads and switches jobs of every kind.
 #[derive(Clone)]
 pub struct RealJobs {
     aws: Arc<dyn Jobs>,
@@ -29,7 +29,7 @@ impl fmt::Debug for RealJobs {
 }
 
 impl RealJobs {
-    /// Jobs of every kind; `aws` handles those in AWS.
+    /// Creates the adapter. `aws` reads and switches the jobs in AWS.
     pub fn new(aws: Arc<dyn Jobs>) -> Self {
         Self {
             aws,
@@ -37,7 +37,7 @@ impl RealJobs {
         }
     }
 
-    /// The same, with another program for `kubectl`.
+    /// Returns the same adapter with another program in place of `kubectl`, for tests.
     #[must_use]
     pub fn with_kubectl(mut self, program: &str) -> Self {
         program.clone_into(&mut self.kubectl);
@@ -114,6 +114,10 @@ impl Jobs for RealJobs {
     }
 }
 
+/// Runs a command that prints `on` or `off`.
+///
+/// # Errors
+/// The command failed, or printed something else.
 async fn is_on(argv: &[String]) -> Result<bool, CallError> {
     let ran = asked("state", argv).await?;
     match ran.stdout.trim().to_ascii_lowercase().as_str() {
@@ -127,6 +131,10 @@ async fn is_on(argv: &[String]) -> Result<bool, CallError> {
     }
 }
 
+/// Runs a command that prints the number of runs under way.
+///
+/// # Errors
+/// The command failed, or printed something else.
 async fn count(argv: &[String]) -> Result<u32, CallError> {
     let ran = asked("running", argv).await?;
     let text = ran.stdout.trim();

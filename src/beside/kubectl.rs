@@ -1,8 +1,8 @@
-//! Kubernetes CronJobs through `kubectl`: `suspend` is the switch.
+//! Reads and switches CronJobs of Kubernetes with `kubectl`. The field `suspend` is the switch.
 //!
-//! A CronJob without `startingDeadlineSeconds` is refused: when it is switched on again, Kubernetes at once starts a
-//! run that it missed meanwhile, however long ago that was. Source: Kubernetes documentation, "CronJob", "Schedule
-//! suspension" and "Deadline for delayed Job start".
+//! A CronJob without `startingDeadlineSeconds` is refused. When it is switched on again, Kubernetes would at once start
+//! a run that was missed in the meantime, however long ago that was. Source: Kubernetes documentation, "CronJob",
+//! "Schedule suspension" and "Deadline for delayed Job start".
 
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::engine::jobs::Firing;
 use crate::engine::jobs::HalfLook;
 use crate::ports::CallError;
 
-/// The cluster and namespace of a CronJob, as arguments for `kubectl`.
+/// The command line of `kubectl` up to its subcommand: the program, and the context and namespace of a CronJob.
 pub(super) struct KubectlPlace {
     argv: Vec<String>,
 }
@@ -27,12 +27,14 @@ impl KubectlPlace {
         Self { argv }
     }
 
+    /// Returns the command line with these arguments added.
     fn call(&self, arguments: &[&str]) -> Vec<String> {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned());
         self.argv.iter().cloned().chain(arguments).collect()
     }
 }
 
+/// The fields of a CronJob that are needed, as `kubectl` prints it.
 #[derive(Debug, Deserialize)]
 struct CronJob {
     spec: Spec,
@@ -55,10 +57,14 @@ struct JobStatus {
     active: Vec<serde_json::Value>,
 }
 
+/// Why a CronJob without a deadline is refused, and the remedy. The text follows the job's name.
 const NO_DEADLINE: &str = "it has no startingDeadlineSeconds: Kubernetes would start a missed run as soon as it is \
     switched on; set startingDeadlineSeconds, for example to 200";
 
-/// Looks at a CronJob.
+/// Reads the state of a CronJob.
+///
+/// # Errors
+/// `kubectl` failed, or printed something that cannot be read.
 pub(super) async fn look(place: &KubectlPlace, name: &str) -> Result<HalfLook, CallError> {
     let argv = place.call(&["get", "cronjob", name, "--output=json"]);
     let ran = asked("kubectl get cronjob", &argv).await?;
@@ -85,7 +91,10 @@ pub(super) async fn look(place: &KubectlPlace, name: &str) -> Result<HalfLook, C
     })
 }
 
-/// Suspends a CronJob, or resumes it.
+/// Switches a CronJob on or off.
+///
+/// # Errors
+/// `kubectl` failed. The switch may have been done anyway.
 pub(super) async fn turn(
     place: &KubectlPlace,
     name: &str,

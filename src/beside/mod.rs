@@ -1,4 +1,4 @@
-//! The adapters for hooks and jobs: commands, HTTP and `kubectl`. Jobs in AWS are passed on to the AWS adapter.
+//! The adapters for hooks and jobs, with commands, HTTP and `kubectl`. Jobs in AWS are passed on to the AWS adapter.
 
 pub mod hooks;
 mod job_commands;

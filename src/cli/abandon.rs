@@ -15,7 +15,7 @@ use crate::report;
 /// Shows what each cutover leaves behind, asks, and ends the cutovers.
 ///
 /// # Errors
-/// One has ended already, or nobody confirms.
+/// No cutover has one of the names, one has already ended, nobody confirms, or the journal cannot be read or written.
 pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
@@ -25,7 +25,7 @@ pub fn run(context: &mut Context<'_>, args: &Abandon) -> Result<Exit> {
                 commands::abandon(state, &args.reason)
             }));
         }
-        // Refusals come before the question.
+        // If the command does not apply, the user learns it before the question.
         let orders = check(context, &desk, "abandon", orders)?;
         let mut question = String::new();
         for order in &orders {

@@ -11,10 +11,11 @@ use crate::engine::commands;
 use crate::engine::foreign_text::one_line;
 use crate::engine::state::State;
 
-/// Shows what drifted, asks, and adopts it.
+/// Shows the drift, asks for confirmation, and adopts it.
 ///
 /// # Errors
-/// Nothing drifted, it cannot be adopted, or nobody confirms.
+/// No cutover has one of the names, nothing drifted, the drift cannot be adopted, nobody confirms, or the journal
+/// cannot be read or written.
 pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
@@ -24,7 +25,7 @@ pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
                 commands::adopt_drift(state, &args.reason)
             }));
         }
-        // Refusals come before the question.
+        // If the command does not apply, the user learns it before the question.
         let orders = check(context, &desk, "adopt-drift", orders)?;
         let mut question = String::new();
         for order in &orders {
@@ -36,7 +37,7 @@ pub fn run(context: &mut Context<'_>, args: &AdoptDrift) -> Result<Exit> {
     })
 }
 
-/// Returns what changed, one line per group.
+/// Returns one line for each group that drifted, with its weights before and now.
 fn drift_shown(state: &State) -> String {
     let mut shown = String::new();
     for (index, image) in state.drift.iter().flatten() {

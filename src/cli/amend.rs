@@ -13,10 +13,11 @@ use super::plans;
 use crate::engine::commands;
 use crate::engine::units::CutoverName;
 
-/// Applies each plan to the cutover of its name.
+/// Applies each plan to the cutover with the same name.
 ///
 /// # Errors
-/// A plan is not valid, the journal has no cutover of its name, or the change is not allowed.
+/// A plan is not valid, the journal has no cutover with its name, the change is not allowed, or the journal cannot be
+/// read or written.
 pub fn run(context: &mut Context<'_>, args: &Amend) -> Result<Exit> {
     let reason = args.reason.as_deref();
     block_on(async {

@@ -16,15 +16,15 @@ use crate::engine::state::State;
 use crate::ports::Clock;
 use crate::report::approval::ApprovalEvidence;
 
-/// Shows the evidence, then approves.
+/// Shows the evidence for the step, and then approves it.
 ///
 /// # Errors
-/// The command does not apply, or the journal cannot be read or written.
+/// No cutover has one of the names, the command does not apply, or the journal cannot be read or written.
 pub fn run(context: &mut Context<'_>, args: &Approve) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(&args.names, &desk.books.names())?;
-        // Refusals come before anything is shown and before AWS is asked.
+        // If the command does not apply, the user learns it before anything is shown and before AWS is called.
         let fit = check(context, &desk, "approve", orders(&named, args, None))?;
         for order in &fit {
             show(context, &desk.books.state(&order.named.name)?, args)?;
@@ -35,7 +35,7 @@ pub fn run(context: &mut Context<'_>, args: &Approve) -> Result<Exit> {
     })
 }
 
-/// Returns one order per cutover. `caller` is the ARN of the AWS credentials at hand, if there are any.
+/// Returns one order per cutover. `caller` is the ARN of the AWS credentials; `None` if it is not known.
 fn orders<'a>(
     named: &[Named],
     args: &'a Approve,
@@ -58,7 +58,7 @@ fn approve(state: &State, args: &Approve, caller: Option<&String>) -> Result<Eve
     Ok(event)
 }
 
-/// Shows what is approved, on standard error: the result on standard output is the journal entry.
+/// Prints the evidence for the step on standard error. Standard output is for the result, which is the journal entry.
 fn show(context: &mut Context<'_>, state: &State, args: &Approve) -> Result<()> {
     let now = context.clock.now();
     let Ok(Event::StepApproved { step, .. }) = approve(state, args, None) else {

@@ -36,7 +36,7 @@ pub struct Cli {
     /// The options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// The command.
+    /// The command to run, with its arguments.
     #[command(subcommand)]
     pub command: Command,
 }

@@ -25,7 +25,7 @@ const SLOW_AFTER: Duration = Duration::from_secs(3);
 const SLOW: &str = "the journal does not answer; still waiting. To send the traffic back without it: \
                     `cutover rollback --from .cutover/break-glass/*.json`";
 
-/// Waits for the journal, and says so if it takes long.
+/// Waits for work on the journal. Logs a warning if it takes longer than [`SLOW_AFTER`].
 async fn patiently<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     if let Ok(done) = tokio::time::timeout(SLOW_AFTER, work.as_mut()).await {
@@ -35,7 +35,7 @@ async fn patiently<T>(work: impl Future<Output = T>) -> T {
     work.await
 }
 
-/// Opens the journal that the command line names. Says so if that takes long.
+/// Opens the journal that the command line names. Logs a warning if that takes longer than `SLOW_AFTER`.
 ///
 /// # Errors
 /// [`Expected::JournalMissing`] if there is none, or the error of the journal.
@@ -71,12 +71,12 @@ pub struct Books {
     pub cursors: Vec<Cursor>,
     /// How far the journal has been read.
     position: Position,
-    /// All entries, folded.
+    /// The fold of all entries, which has the states of the cutovers.
     ledger: Ledger,
 }
 
 impl Books {
-    /// Reads everything. The number of queries does not depend on the number of cutovers.
+    /// Reads the whole journal. The number of queries does not depend on the number of cutovers.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -116,7 +116,7 @@ impl Books {
         self.entries.entry(name).or_default().push(entry);
     }
 
-    /// Returns the fleet: what concerns all cutovers together.
+    /// Returns the state of the fleet, which concerns all cutovers together.
     pub fn fleet(&self) -> &Fleet {
         self.ledger.fleet()
     }
@@ -145,7 +145,8 @@ impl Books {
         }
     }
 
-    /// Returns the state of a cutover; if its stream is damaged, the last good state, if there is one.
+    /// Returns the state of a cutover; if its stream is damaged, the state before the damage. `None` if there is no
+    /// state.
     pub fn last_good(&self, name: &CutoverName) -> Option<&State> {
         self.ledger.state(name)
     }
@@ -155,7 +156,7 @@ impl Books {
         self.ledger.whole()
     }
 
-    /// Returns the states of all cutovers; of damaged ones the last good states.
+    /// Returns the states of all cutovers. If a stream is damaged, its state is the one before the damage.
     pub fn states(&self) -> impl Iterator<Item = &State> {
         self.ledger.states()
     }

@@ -20,7 +20,7 @@ use crate::reach::{private, regular_file};
 /// The largest file that is read, in bytes (semantics M3). 1,000 records with long values are smaller.
 pub(super) const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// The longest wait of a round for the directory. If it takes longer, it counts as not writable.
+/// The longest wait of a round for the directory. If the directory takes longer, it counts as not writable.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// A directory of break-glass files: `ZONEID-01.json` … Other files in it are never touched.
@@ -34,17 +34,17 @@ pub struct BreakGlassDirectory {
 
 /// The result of the last [`BreakGlass::store`].
 struct Stored {
-    /// The stamp of each file then.
+    /// The stamp of each file right after it was stored, by name.
     files: BTreeMap<String, FileStamp>,
-    /// The `Comment` of this journal's files; none before the first file.
+    /// The `Comment` of this journal's files; `None` before the first file.
     comment: Option<String>,
 }
 
-/// The inode, modification time and length of a file, which change if it is replaced. None: there is no such file.
+/// The inode, modification time and length of a file, which change if it is replaced. `None` if there is no such file.
 type FileStamp = Option<(u64, SystemTime, u64)>;
 
 impl BreakGlassDirectory {
-    /// Reads and writes nothing yet.
+    /// Creates a handle. Neither reads nor writes the directory yet.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -80,7 +80,7 @@ impl BreakGlassDirectory {
         Some((metadata.ino(), metadata.modified().ok()?, metadata.len()))
     }
 
-    /// Returns the `Comment` of a file; none if it has none or cannot be read.
+    /// Returns the `Comment` of a file; `None` if it has none or cannot be read.
     fn comment(&self, name: &str) -> Option<String> {
         comment(&self.read(name).ok()?)
     }
@@ -90,7 +90,7 @@ impl BreakGlassDirectory {
         let mut mine = self.names()?;
         match stored {
             Some(stored) => mine.retain(|name| self.is_mine(name, stored, now)),
-            // The files of others were put aside at the start; one that came since names its journal.
+            // `keep_others` renamed the files of other journals at the start. A file that came later names its journal.
             None => mine.retain(|name| !self.is_of_others(name, now)),
         }
         Ok(mine)
@@ -193,7 +193,8 @@ impl BreakGlass for BreakGlassDirectory {
             if now == *stamp && now.is_some() {
                 continue;
             }
-            // Another controller of this journal may have replaced it. If another journal has, ours is missing.
+            // Another controller of this journal may have replaced the file. If another journal replaced it, our file
+            // is missing.
             let text = self.comment(name);
             if now.is_none() || (comment.is_some() && text != *comment) {
                 return false;
@@ -204,7 +205,8 @@ impl BreakGlass for BreakGlassDirectory {
     }
 }
 
-/// A [`BreakGlassDirectory`] used from a separate thread, so that one that does not answer delays no round (semantics M3).
+/// A [`BreakGlassDirectory`] used from a separate thread, so that a directory that does not answer delays no round
+/// (semantics M3).
 pub struct BreakGlassBeside {
     directory: Arc<BreakGlassDirectory>,
     aside: Aside,
@@ -212,11 +214,11 @@ pub struct BreakGlassBeside {
     last: Arc<Mutex<Option<Attempt>>>,
 }
 
-/// The files to store, and the result.
+/// The files that were to be stored, and the result.
 type Attempt = (BTreeMap<String, String>, Result<(), String>);
 
 impl BreakGlassBeside {
-    /// Reads and writes nothing yet.
+    /// Creates a handle. Neither reads nor writes the directory yet.
     pub fn new(path: PathBuf) -> Self {
         Self {
             directory: Arc::new(BreakGlassDirectory::new(path)),
@@ -255,7 +257,7 @@ impl BreakGlass for BreakGlassBeside {
     }
 
     fn store(&self, files: &BTreeMap<String, String>) -> Result<(), String> {
-        // An attempt of these files that ended between two rounds is not repeated.
+        // An attempt to store the same files has ended since its round. Its result counts.
         if !self.aside.is_busy()
             && let Some((stored, result)) = self.last().take()
             && stored == *files
@@ -279,7 +281,7 @@ impl BreakGlass for BreakGlassBeside {
     }
 }
 
-/// The part of a `Comment` before the name of the journal.
+/// The text in a `Comment` that precedes the name of the journal.
 const OWNED: &str = "; journal begun ";
 
 /// Returns the name with the first free number of the file's zone, from its own number on.
@@ -298,7 +300,7 @@ fn free(name: &str, taken: &BTreeSet<String>, written: &BTreeMap<String, FileSta
     name.to_owned()
 }
 
-/// Returns the `Comment` of a change batch.
+/// Returns the `Comment` of a change batch; `None` if it has none or is not JSON.
 fn comment(text: &[u8]) -> Option<String> {
     let batch: Value = serde_json::from_slice(text).ok()?;
     batch.get("Comment")?.as_str().map(str::to_owned)
@@ -321,8 +323,8 @@ fn aside(path: &Path, now: Timestamp) -> PathBuf {
     name
 }
 
-/// Returns the records of a change batch, which tell whose file it is. `rollback/stored.rs` decides whether the batch leads
-/// back.
+/// Returns the records of a change batch, which tell whose file it is; `None` if it is not a batch of weighted records.
+/// `rollback/stored.rs` decides whether the batch leads back.
 fn records(text: &[u8]) -> Option<BTreeSet<RecordKey>> {
     let batch: Value = serde_json::from_slice(text).ok()?;
     let mut records = BTreeSet::new();
@@ -338,7 +340,8 @@ fn records(text: &[u8]) -> Option<BTreeSet<RecordKey>> {
     Some(records)
 }
 
-/// Returns the zone in a file's name, `ZONEID-01.json`, also if the file was renamed to `….kept-…`.
+/// Returns the zone in a file's name, `ZONEID-01.json`, also if the file was renamed to `….kept-…`. `None` if it is not
+/// the name of a break-glass file.
 pub fn zone_of(name: &str) -> Option<ZoneId> {
     let (stem, after) = name.split_once(".json")?;
     let (zone, number) = stem.rsplit_once('-')?;
@@ -366,7 +369,7 @@ mod tests {
         batch_of("", name)
     }
 
-    /// As a controller of this journal writes it.
+    /// Returns a break-glass file as a controller of this journal writes it.
     fn batch_of(journal: &str, name: &str) -> String {
         let mut changes = Vec::new();
         for identifier in ["eks", "ecs"] {
@@ -408,7 +411,7 @@ mod tests {
         names
     }
 
-    /// The files that were not put aside.
+    /// Returns the names of the files that were not put aside.
     fn live(folder: &Path) -> Vec<String> {
         let mut names = there(folder);
         names.retain(|name| !name.contains(".kept-"));
@@ -521,7 +524,7 @@ mod tests {
         let (one, two) = (directory(), directory());
         let (a, b) = (of("one", "a."), of("two", "b."));
         one.store(&a).unwrap();
-        // The other one starts, and does not know that the file it finds is in use.
+        // The other journal starts, and does not know that the file that it finds is in use.
         assert_eq!(two.keep_others(&known("b."), now).unwrap().len(), 1);
         two.store(&b).unwrap();
         assert!(

@@ -10,11 +10,11 @@ use crate::report;
 use crate::report::check::{Checked, to_json, to_text};
 use crate::report::fleet;
 
-/// The remedy if pages reach nobody.
+/// The remedy in the warning about plans whose pages reach nobody.
 pub(super) const SAY_WHO_IS_TOLD: &str = "add `notify`, for example `notify: { slack: \"${SLACK_WEBHOOK}\" }`, to the plan or to \
      `defaults` of `fleet.yaml`";
 
-/// Adds one warning, to the first of the plans whose pages reach nobody; it names all of them.
+/// Adds one warning about all plans whose pages reach nobody, to the first such plan.
 fn warn_of_silence(checked: &mut [Checked]) {
     let silent: Vec<String> = checked.iter().filter_map(Checked::silent).collect();
     for one in checked {

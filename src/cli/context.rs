@@ -14,26 +14,26 @@ use crate::report::text;
 
 /// The output, the global options and the clock of a command.
 pub struct Context<'a> {
-    /// The options of all commands.
+    /// The options that every command accepts, such as `--journal` and `--format`.
     pub global: Global,
     /// Standard output, for results.
     pub out: &'a mut dyn Write,
     /// Standard error, for messages.
     pub err: &'a mut dyn Write,
-    /// The properties of the terminal.
+    /// Properties of the standard streams of this process.
     pub terminal: Terminal,
-    /// The wall clock.
+    /// The wall clock, for the current time.
     pub clock: SystemClock,
 }
 
-/// Which standard streams are a terminal, and how wide the output is.
+/// Says which standard streams are a terminal, and how wide the output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
     /// True if a person can be asked: standard input and standard error are a terminal.
     pub can_ask: bool,
     /// True if standard output is a terminal.
     pub out: bool,
-    /// The width of results in columns; none: lines are not wrapped.
+    /// The width of results in columns; `None` if lines are not wrapped.
     pub width: Option<usize>,
 }
 
@@ -53,7 +53,7 @@ impl Terminal {
 }
 
 impl Context<'_> {
-    /// Returns true if results are for programs.
+    /// Returns true if results are JSON, for programs.
     pub fn json(&self) -> bool {
         self.global.format == Format::Json
     }
@@ -63,7 +63,7 @@ impl Context<'_> {
         Ok(self.out.write_all(foreign_text::lines(text).as_bytes())?)
     }
 
-    /// Writes a result of one line.
+    /// Writes a result in one line. Line breaks in it are escaped.
     pub fn print_line(&mut self, text: &str) -> Result<()> {
         self.print(&(foreign_text::one_line(text) + "\n"))
     }
@@ -73,7 +73,7 @@ impl Context<'_> {
         Ok(self.out.write_all(b"\x1b[H\x1b[2J")?)
     }
 
-    /// Writes a result for programs.
+    /// Writes a result as indented JSON, for programs.
     pub fn print_json(&mut self, value: &Value) -> Result<()> {
         let mut shown = foreign_text::json(&serde_json::to_string_pretty(value)?);
         shown.push('\n');
@@ -87,12 +87,12 @@ impl Context<'_> {
 
     /// Writes a note of several lines to standard error. The caller has escaped the text of others in it.
     pub fn note_lines(&mut self, text: &str) -> Result<()> {
-        // In one write, so that no line of the log comes in between.
+        // Everything goes into one write, so that no line of the log comes in between.
         let note = text::styled(text::FAINT, "note:");
         self.say(&format!("{note} {text}\n"))
     }
 
-    /// Writes messages to standard error, as [`Self::print`] does.
+    /// Writes messages to standard error. Control characters in them are escaped, as [`Self::print`] does.
     pub fn say(&mut self, text: &str) -> Result<()> {
         Ok(self.err.write_all(foreign_text::lines(text).as_bytes())?)
     }

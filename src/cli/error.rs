@@ -10,7 +10,7 @@ use crate::engine::lists::NAMED_MAX;
 use crate::ports::JournalError;
 use crate::report::text;
 
-/// Replaces the name of a cutover in messages about the whole fleet.
+/// Stands for the name of a cutover in messages about the whole fleet.
 pub const THE_FLEET: &str = "the fleet";
 
 /// An error that a person can fix.
@@ -19,9 +19,9 @@ pub enum Expected {
     /// The command line asks for something that cannot be done.
     #[error("{message}")]
     Usage {
-        /// The fact.
+        /// The fact, as a lower-case fragment.
         message: String,
-        /// The remedy.
+        /// The remedy; `None` if the message says enough.
         hint: Option<String>,
     },
     /// No cutover of the journal has the name, or matches the pattern.
@@ -37,7 +37,7 @@ pub enum Expected {
     /// There is no journal (semantics G2).
     #[error("no journal at {place}")]
     JournalMissing {
-        /// Where it was expected; an absolute path if it is a file.
+        /// Where the journal was expected; an absolute path if it is a file.
         place: String,
         /// True if it would be in a table.
         in_table: bool,
@@ -48,21 +48,21 @@ pub enum Expected {
     /// The command does not apply in this state.
     #[error("`{command}` does not apply to {name}: {reason}")]
     DoesNotApply {
-        /// The command.
+        /// Name of the command.
         command: &'static str,
-        /// The cutover.
+        /// Name of the cutover, or [`THE_FLEET`].
         name: String,
-        /// Why not.
+        /// Why the command does not apply.
         reason: String,
     },
     /// An entry of the cutover's stream cannot be read, or does not fit after those before it (semantics L4).
     #[error("the journal of {name} is damaged: entry {entry} cannot be used: {why}")]
     JournalDamaged {
-        /// The cutover.
+        /// Name of the cutover.
         name: String,
-        /// The first entry that cannot be used.
+        /// Number of the first entry that cannot be used.
         entry: u64,
-        /// Why not.
+        /// Why the entry cannot be used.
         why: String,
     },
     /// The command needs confirmation, and nobody can be asked.
@@ -74,7 +74,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Returns [`Expected::Usage`].
+    /// Returns [`Expected::Usage`] with this message and this remedy.
     pub fn usage(message: impl Into<String>, hint: Option<&str>) -> Self {
         Self::Usage {
             message: message.into(),
@@ -82,7 +82,7 @@ impl Expected {
         }
     }
 
-    /// Returns the exit code.
+    /// Returns the exit code with which a command ends after this error.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. }
@@ -165,7 +165,7 @@ pub fn report(error: &anyhow::Error, err: &mut dyn Write) -> Exit {
     }
 }
 
-/// Returns the exit code of an error from below the command line.
+/// Returns the exit code of an error that is not an [`Expected`] one.
 fn unexpected(error: &anyhow::Error) -> Exit {
     match error.downcast_ref::<JournalError>() {
         Some(JournalError::Missing(_)) => Exit::Usage,

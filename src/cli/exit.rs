@@ -1,4 +1,4 @@
-//! Exit codes: documented, and the same in every version (DESIGN section 9, semantics J).
+//! Exit codes: documented, and the same in every version (semantics J).
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ pub enum Exit {
     PreflightRefused,
     /// 12: the command does not apply in this state; nothing was written.
     DoesNotApply,
-    /// 20: reverted.
+    /// 20: reverted or abandoned.
     Reverted,
     /// 21: a revert is not finished.
     RevertUnfinished,

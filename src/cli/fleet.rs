@@ -14,10 +14,11 @@ use crate::engine::fleet::commands;
 use crate::engine::fleet::{self, Fleet};
 use crate::ports::{Append, Clock, JournalError, NewEntry};
 
-/// Freezes the fleet.
+/// Freezes the fleet until a time, or until `unfreeze`.
 ///
 /// # Errors
-/// It is already frozen until then, the time is past, or there is no journal.
+/// The fleet is already frozen until then, the time is past, or the journal does not exist or cannot be read or
+/// written.
 pub fn freeze(context: &mut Context<'_>, args: &Freeze) -> Result<Exit> {
     let now = context.clock.now();
     let until = match args.until {
@@ -30,10 +31,10 @@ pub fn freeze(context: &mut Context<'_>, args: &Freeze) -> Result<Exit> {
     })
 }
 
-/// Ends the freeze.
+/// Ends the freeze of the fleet.
 ///
 /// # Errors
-/// The fleet is not frozen, or there is no journal.
+/// The fleet is not frozen, or the journal does not exist or cannot be read or written.
 pub fn unfreeze(context: &mut Context<'_>, args: &Unfreeze) -> Result<Exit> {
     give(context, "unfreeze", |fleet, now| {
         commands::unfreeze(fleet, args.reason.as_deref(), now)
@@ -43,7 +44,8 @@ pub fn unfreeze(context: &mut Context<'_>, args: &Unfreeze) -> Result<Exit> {
 /// Resumes the fleet after it spent its failure budget.
 ///
 /// # Errors
-/// Nothing reverted automatically since it was last resumed, or there is no journal.
+/// No cutover was reverted automatically since the last `resume --fleet`, or the journal does not exist or cannot be
+/// read or written.
 pub fn resume(context: &mut Context<'_>, args: &Resume) -> Result<Exit> {
     let reason = args.reason.as_deref().unwrap_or_default();
     give(context, "resume --fleet", |fleet, _| {
@@ -51,8 +53,8 @@ pub fn resume(context: &mut Context<'_>, args: &Resume) -> Result<Exit> {
     })
 }
 
-/// Appends the decided event to `@fleet`, conditional on the state that was read; reads and decides again if somebody else was
-/// faster.
+/// Appends the event that `decide` returns to `@fleet`, on the condition that the stream has not changed since it was
+/// read. If somebody else appended first, reads and decides again, at most [`RACES_MAX`] times.
 fn give(
     context: &mut Context<'_>,
     command: &'static str,

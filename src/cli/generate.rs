@@ -23,7 +23,7 @@ pub fn schema(context: &mut Context<'_>, args: &Schema) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Prints a completion script, made in memory first, because the generator panics on a closed pipe.
+/// Prints a completion script. It is made in memory first, because the generator panics on a closed pipe.
 ///
 /// # Errors
 /// Standard output cannot be written.

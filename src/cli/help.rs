@@ -2,7 +2,7 @@
 //!
 //! A paragraph is one line here, and clap wraps it to the terminal's width; examples and exit codes fit in 80 columns.
 
-/// Below `cutover --help`.
+/// Text below the options in `cutover --help`.
 pub const ROOT: &str = "\
 Getting started:
   cutover check plan.yaml          is the plan valid?
@@ -32,7 +32,7 @@ Exit codes:
 
 `cutover COMMAND --help` says what each code means for that command. AWS credentials and region come from the usual environment variables and profiles. Results go to standard output; messages and the log go to standard error.";
 
-/// Below `check --help`.
+/// Text below the options in `cutover check --help`.
 pub const CHECK: &str = "\
 Shows all problems of a file at once, each with its location and a suggested fix.
 
@@ -47,7 +47,7 @@ Exit codes:
    2  wrong usage
   10  a plan is not valid";
 
-/// Below `preview --help`.
+/// Text below the options in `cutover preview --help`.
 pub const PREVIEW: &str = "\
 Shows the records and alarms as they are, each step with its change and its earliest time, and every reason to refuse or hold the start. Writes nothing.
 
@@ -64,7 +64,7 @@ Exit codes:
   10  a plan is not valid
   11  preflight refuses the start";
 
-/// Below `rehearse --help`.
+/// Text below the options in `cutover rehearse --help`.
 pub const REHEARSE: &str = "\
 Runs the same controller as `run` against a simulated Route 53 and CloudWatch. Simulated time jumps ahead, so days take seconds. The same seed gives the same rehearsal.
 
@@ -97,7 +97,7 @@ Exit codes (with --runs: 0, whatever the outcomes):
   21  a revert did not finish
   22  any was held or halted at the end";
 
-/// Below `backtest --help`.
+/// Text below the options in `cutover backtest --help`.
 pub const BACKTEST: &str = "\
 Starts each plan at every hour of the past and decides as `run` would have, from the recorded alarm histories and metrics. Assumes that every approval was given and that Route 53 worked. Names and leaves out a gate that has no data. Writes nothing to AWS.
 
@@ -115,7 +115,7 @@ Exit codes:
    2  wrong usage, or the --from file is not a record
   10  a plan is not valid";
 
-/// Below `run --help`.
+/// Text below the options in `cutover run --help`.
 pub const RUN: &str = "\
 Takes each step when bake, gates, windows and approvals allow it, and reverts a cutover if its gates fail. Several controllers may run at once. You may stop it and start it again at any time, here or on another machine with the same journal: it compares the journal with Route 53 and goes on. The first Ctrl-C, SIGTERM or SIGHUP stops it cleanly; the traffic stays where it is, and nobody watches the gates until a controller runs again.
 
@@ -163,7 +163,7 @@ Exit codes:
    1  it has been silent for too long, or has never worked
    2  no journal yet";
 
-/// Below `status --help`.
+/// Text below the options in `cutover status --help`.
 pub const STATUS: &str = "\
 Shows weights as a controller last read them, and says if no controller has looked for a while.
 
@@ -181,7 +181,7 @@ Exit codes:
    1  unexpected error, for example the journal cannot be read
    2  wrong usage, or no such cutover";
 
-/// Below `approve --help`.
+/// Text below the options in `cutover approve --help`.
 pub const APPROVE: &str = "\
 Shows what you approve: what the bake has seen so far, the next share, and when its window opens. An approval is for one step as it is now: a new attempt, or an amend of that step, makes it void.
 
@@ -198,7 +198,7 @@ Exit codes:
    2  wrong usage, or no such cutover or journal
   12  no step waits for approval, or it is approved already";
 
-/// Below `pause --help`.
+/// Text below the options in `cutover pause --help`.
 pub const PAUSE: &str = "\
 A change that was already sent is still verified, the bake clock keeps running, and a failing gate still reverts. `cutover resume` ends the pause.
 
@@ -213,7 +213,7 @@ Exit codes:
    2  wrong usage, or no such cutover or journal
   12  already paused, reverting, or ended";
 
-/// Below `resume --help`.
+/// Text below the options in `cutover resume --help`.
 pub const RESUME: &str = "\
 Ends a pause and nothing else. With --fleet, the automatic reverts so far no longer count against `failure_budget`, and the cutovers that it held go on.
 
@@ -230,7 +230,7 @@ Exit codes:
   12  not paused; with --fleet: nothing reverted automatically since the last
       `resume --fleet`";
 
-/// Below `freeze --help`.
+/// Text below the options in `cutover freeze --help`.
 pub const FREEZE: &str = "\
 Holds every cutover of the journal: no step is taken, and none starts. Gates stay armed, and reverts and rollbacks still happen. A freeze until another time replaces the current one. `cutover unfreeze` ends it.
 
@@ -245,7 +245,7 @@ Exit codes:
    2  wrong usage, or no such journal
   12  already frozen until then, or that time is past";
 
-/// Below `unfreeze --help`.
+/// Text below the options in `cutover unfreeze --help`.
 pub const UNFREEZE: &str = "\
 The cutovers of the journal go on as their plans say.
 
@@ -259,7 +259,7 @@ Exit codes:
    2  wrong usage, or no such journal
   12  the fleet is not frozen";
 
-/// Below `retry --help`.
+/// Text below the options in `cutover retry --help`.
 pub const RETRY: &str = "\
 Reverted: starts a new attempt at step 1, with the plan file as it is then.
 Halted: goes back to baking the last verified step, with the bake clock at zero.
@@ -276,7 +276,7 @@ Exit codes:
   12  neither reverted nor halted, and no hook has failed; or it cannot be
       retried now, for the reason that is shown";
 
-/// Below `skip-bake --help`.
+/// Text below the options in `cutover skip-bake --help`.
 pub const SKIP_BAKE: &str = "\
 Ends only the bake clock: all gates must pass when the controller decides, and windows, pauses and approvals still hold the next step.
 
@@ -290,7 +290,7 @@ Exit codes:
    2  wrong usage, or no such cutover or journal
   12  no bake is running, its clock stands, or the skip was asked for already";
 
-/// Below `amend --help`.
+/// Text below the options in `cutover amend --help`.
 pub const AMEND: &str = "\
 Everything may change except the name, the records, the weights of steps already taken, and jobs that have begun to move. Until the amend, a changed file holds the cutover, and the plan in the journal stays in force.
 
@@ -305,7 +305,7 @@ Exit codes:
   10  a plan is not valid
   12  this change is not allowed, or nothing changed";
 
-/// Below `adopt-drift --help`.
+/// Text below the options in `cutover adopt-drift --help`.
 pub const ADOPT_DRIFT: &str = "\
 Accepts the records as they are now as the verified ones. A revert still goes back to the same baseline. A larger share for the new side than its step gives it is refused. In the last step, if the old member is gone or the record leads to the new side without weights, the cutover completes instead, and there is no way back. Asks first; without a terminal, pass --yes.
 
@@ -320,7 +320,7 @@ Exit codes:
    2  wrong usage, no such cutover or journal, or not confirmed
   12  nothing has drifted, or the drift cannot be adopted";
 
-/// Below `abandon --help`.
+/// Text below the options in `cutover abandon --help`.
 pub const ABANDON: &str = "\
 For a cutover that can neither go on nor go back. Writes nothing to Route 53, leaves jobs as they are, and shows what is left where. Gates are no longer watched. Its names and its place in the fleet are free for other cutovers. Cutovers that come `after` it stay held, because it never completes. Asks first; without a terminal, pass --yes.
 
@@ -334,7 +334,7 @@ Exit codes:
    2  wrong usage, no such cutover or journal, or not confirmed
   12  it has ended already";
 
-/// Below `ignore-alarm --help`.
+/// Text below the options in `cutover ignore-alarm --help`.
 pub const IGNORE_ALARM: &str = "\
 Applies only before the first write, and only until the alarm is first green; from then on the alarm counts. A fallback alarm is never ignored.
 
@@ -349,7 +349,7 @@ Exit codes:
    2  wrong usage, or no such cutover, journal or alarm
   12  it has started, or the alarm is a fallback alarm or ignored already";
 
-/// Below `rollback --help`.
+/// Text below the options in `cutover rollback --help`.
 pub const ROLLBACK: &str = "\
 Works whether or not a controller runs, from any machine that reaches the journal. Gates, pauses, freezes, windows and approvals never stop it. Shows the planned calls, then its progress, then a last reading of every record, INSYNC, and until when caches may hold older answers. If it is interrupted, the request stays in the journal: any controller goes on with it, or run the same command again. Asks first; without a terminal, pass --yes.
 
@@ -378,7 +378,7 @@ Exit codes:
       (then add --force); other members hold weight; or the journal of a cutover
       is damaged, and its stored baseline was written";
 
-/// Below `notify-test --help`.
+/// Text below the options in `cutover notify-test --help`.
 pub const NOTIFY_TEST: &str = "\
 Shows what each channel answered. The message says that it is a test, and is sent whatever the channel's `on` says. The plan's notify command runs too.
 
@@ -394,7 +394,7 @@ Exit codes:
    2  wrong usage, no such plan or cutover, or no channel to test
   10  a plan is not valid";
 
-/// Below `history --help`.
+/// Text below the options in `cutover history --help`.
 pub const HISTORY: &str = "\
 Shows who did what and when, oldest first, over all attempts. `@fleet` shows the entries about all cutovers, such as freezes.
 
@@ -430,7 +430,7 @@ Exit codes:
    2  wrong usage, or --for does not name the credentials that are needed
   10  a plan is not valid";
 
-/// Below `schema --help`.
+/// Text below the options in `cutover schema --help`.
 pub const SCHEMA: &str = "\
 Needs nothing.
 
@@ -443,7 +443,7 @@ Exit codes:
    0  printed
    2  wrong usage";
 
-/// Below `completions --help`.
+/// Text below the options in `cutover completions --help`.
 pub const COMPLETIONS: &str = "\
 Needs nothing.
 
@@ -455,7 +455,7 @@ Exit codes:
    0  printed
    2  wrong usage";
 
-/// Below `man --help`.
+/// Text below the options in `cutover man --help`.
 pub const MAN: &str = "\
 Needs nothing.
 

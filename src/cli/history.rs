@@ -12,7 +12,7 @@ use crate::engine::units::CutoverName;
 use crate::journal::Open;
 use crate::report::history::{to_json, to_text};
 
-/// Shows the history.
+/// Prints all entries of one cutover, or of `@fleet`, oldest first.
 ///
 /// # Errors
 /// There is no such cutover or journal, or the journal cannot be read.

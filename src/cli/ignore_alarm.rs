@@ -13,17 +13,18 @@ use crate::engine::lists;
 use crate::engine::state::State;
 use crate::engine::units::AlarmId;
 
-/// Ignores one alarm of the named cutovers.
+/// Ignores one alarm of every cutover that the name or pattern matches.
 ///
 /// # Errors
-/// The plan has no such alarm, or several; or the cutover has started.
+/// No cutover matches, a plan has no such alarm or several of them, the command does not apply, or the journal cannot
+/// be read or written.
 pub fn run(context: &mut Context<'_>, args: &IgnoreAlarm) -> Result<Exit> {
     block_on(async {
         let desk = Desk::open(context).await?;
         let named = resolve(std::slice::from_ref(&args.name), &desk.books.names())?;
         let mut orders = Vec::new();
         for named in named {
-            // The last good plan is enough to find the alarm; `give` refuses a damaged cutover.
+            // The plan before the damage is enough to find the alarm. `give` refuses a damaged cutover.
             let alarm = match desk.books.last_good(&named.name) {
                 Some(state) => find(state, &args.alarm)?,
                 None => find(&desk.books.state(&named.name)?, &args.alarm)?,

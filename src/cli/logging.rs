@@ -23,10 +23,12 @@ use crate::engine::foreign_text::cut;
 use crate::engine::foreign_text::json_log_line;
 use crate::engine::foreign_text::one_line;
 
-/// The most characters of one field that are logged (semantics M8). Longer text comes from a service that is not well.
+/// Largest number of characters of one field that are logged (semantics M8). Longer text comes from a service that does
+/// not work.
 const FIELD_CHARS_MAX: usize = 4_000;
 
-/// The longest line of a log for programs that is not looked at again for long fields, in bytes.
+/// Longest line of a JSON log, in bytes, that is written as it is. A longer one is parsed again, and its long fields
+/// are shortened.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// Starts the log. By default `run` and `rehearse` log what they do, and all others only warnings and errors (`rollback` shows
@@ -67,8 +69,8 @@ pub fn start(global: &Global, command: &Command, output: &Output) -> Result<()> 
     started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
 }
 
-/// Logs the text of every panic. Rust's own hook writes to standard error itself, and so waits for a reader that may never come
-/// (semantics M2), between the lines of a log for programs.
+/// Logs the text of every panic. Rust's own hook would write to standard error directly: it would wait for a reader
+/// that may never come (semantics M2), and its text would stand between the lines of a JSON log.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or("no text");
@@ -78,7 +80,7 @@ pub fn report_panics() {
     }));
 }
 
-/// Shortens the long texts of a line for programs.
+/// Shortens the long fields of a line of a JSON log.
 fn bounded_line(line: &str) -> String {
     if line.len() <= LINE_BYTES_MAX {
         return line.to_owned();
@@ -94,7 +96,7 @@ fn bounded_line(line: &str) -> String {
     format!("{}\n", Value::Object(fields))
 }
 
-/// Writes one field of a line for people.
+/// Writes one field of a log line for people.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let value = cut(&one_line(&format!("{value:?}")), FIELD_CHARS_MAX);
     if field.name() == "message" {
@@ -109,7 +111,7 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Resu
     write!(writer, "{name}{key}{name:#}{sign}={sign:#}{value}")
 }
 
-/// Escapes each line of a log for programs. The subscriber writes a line in one piece.
+/// A writer that escapes each line of a JSON log. The subscriber writes each line in one piece.
 struct JsonLines<W>(W);
 
 impl<W: Write> Write for JsonLines<W> {
@@ -142,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// Collects what is logged.
+    /// A writer that collects what is logged.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -90,17 +90,17 @@ pub fn main() -> ExitCode {
     let exit = match ended {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => error::report(&error, context.err),
-        // The log has the text; it is written before the process ends.
+        // The panic was logged. `Output::finish` writes the rest of the log before the process ends.
         Err(_) => Exit::Unexpected,
     };
     output.finish();
     exit.into()
 }
 
-/// Properties of a command that are needed before it runs.
+/// Properties of a command that must be known before it runs.
 struct Manner {
-    /// Commands that only read wait for the reader of their output. A command that writes, or runs for days, never waits
-    /// (semantics M1).
+    /// Whether the command waits for the reader of its output. Commands that only read do; a command that writes, or
+    /// runs for days, never waits (semantics M1).
     patience: Patience,
     /// True if the command calls AWS or channels over the network.
     uses_network: bool,
@@ -111,7 +111,7 @@ fn manner(command: &Command) -> Manner {
         Command::Preview(_)
         | Command::Backtest(_)
         | Command::Journal(JournalCommand::Verify(_)) => (Patience::ForReader, true),
-        // It goes on until it is interrupted, and then ends, whether anybody reads or not.
+        // `status --watch` runs until it is interrupted, and then ends, whether or not anybody reads its output.
         Command::Status(args) if args.watch => (Patience::None, false),
         Command::Check(_)
         | Command::Rehearse(_)
@@ -163,7 +163,8 @@ fn not_parsed(error: clap::Error) -> Exit {
     }
 }
 
-/// Commands of other tools, and ours for the same purpose. Words that only look like ours are found by `clap`.
+/// Names of commands in other tools, and ours for the same purpose. Misspelled names of our commands are found by
+/// `clap`.
 const ELSEWHERE: [(&[&str], &[&str]); 9] = [
     (&["start", "apply", "deploy", "shift", "up"], &["run"]),
     (&["plan", "diff", "dry-run"], &["preview", "check"]),
@@ -179,7 +180,7 @@ const ELSEWHERE: [(&[&str], &[&str]); 9] = [
     ),
 ];
 
-/// Proposes our command for one of another tool.
+/// Suggests our command if the error is about another tool's name for it.
 fn with_proposal(mut error: clap::Error) -> clap::Error {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return error;
@@ -198,7 +199,7 @@ fn with_proposal(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The most characters of an argument that a usage error repeats.
+/// Largest number of characters of an argument that a usage error repeats.
 const REPEATED_CHARS_MAX: usize = 200;
 
 /// Shortens the value that a usage error repeats (semantics M8).

@@ -7,7 +7,7 @@ use super::error::Expected;
 use crate::engine::plan::Plan;
 use crate::engine::units::CutoverName;
 
-/// Returns true if a name is a pattern.
+/// Returns true if a name is a pattern: it contains `*` or `?`.
 pub fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
@@ -43,19 +43,19 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     pattern[at..].iter().all(|c| *c == '*')
 }
 
-/// A cutover that the command line names.
+/// A cutover that a name or a pattern of the command line matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// Its name.
+    /// Name of the cutover.
     pub name: CutoverName,
-    /// True if only a pattern named it: if the command does not apply to it, it is passed over.
+    /// True if only a pattern matched it. If the command does not apply to such a cutover, it is passed over.
     pub by_pattern: bool,
 }
 
-/// Returns the cutovers among `known` that match the names and patterns, each once, ordered by name.
+/// Returns the cutovers among `known` that match the names and patterns, without duplicates, ordered by name.
 ///
 /// # Errors
-/// A name or pattern matches none.
+/// A name or pattern matches no cutover.
 pub fn resolve(asked: &[String], known: &[CutoverName]) -> Result<Vec<Named>, Expected> {
     let mut literal: BTreeSet<CutoverName> = BTreeSet::new();
     let mut all: BTreeSet<CutoverName> = BTreeSet::new();
@@ -87,7 +87,7 @@ pub fn has_labels(plan: &Plan, asked: &[Label]) -> bool {
         .all(|(key, value)| plan.labels.get(key) == Some(value))
 }
 
-/// Returns the error for a name that matches nothing.
+/// Returns the error for a name that matches no cutover, with up to `ALIKE_MAX` similar names.
 pub fn unknown(name: &str, known: &[CutoverName]) -> Expected {
     let known: Vec<String> = known.iter().map(CutoverName::to_string).collect();
     Expected::UnknownName {
@@ -100,10 +100,10 @@ pub fn unknown(name: &str, known: &[CutoverName]) -> Expected {
 /// The least similarity (Jaro-Winkler, 0 to 1) of a suggestion; with less it would mislead.
 const LIKENESS_MIN: f64 = 0.8;
 
-/// The largest number of suggestions.
+/// Largest number of suggestions for a name that does not exist.
 const ALIKE_MAX: usize = 3;
 
-/// Returns the candidate most similar to `name`, if one is similar enough.
+/// Returns the candidate most similar to `name`; `None` if no candidate has a similarity of `LIKENESS_MIN`.
 pub fn closest(name: &str, candidates: &[String]) -> Option<String> {
     alike(name, candidates).into_iter().next()
 }
@@ -111,7 +111,7 @@ pub fn closest(name: &str, candidates: &[String]) -> Option<String> {
 /// The longest name for which similar ones are looked for, in bytes. None that is known is longer.
 const COMPARED_MAX: usize = 255;
 
-/// Returns the candidates similar to `name`, the most similar first.
+/// Returns up to [`ALIKE_MAX`] candidates similar to `name`, the most similar first.
 fn alike(name: &str, candidates: &[String]) -> Vec<String> {
     if name.len() > COMPARED_MAX {
         return Vec::new();

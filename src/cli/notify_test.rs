@@ -41,10 +41,10 @@ struct Tried {
     outcome: Result<(), String>,
 }
 
-/// Sends a test message to every channel.
+/// Sends a test message to every channel, and prints what each of them answered.
 ///
 /// # Errors
-/// There is no such plan or cutover, or it has no channel.
+/// There is no such plan or cutover, a plan is not valid, there is no channel to test, or the journal cannot be read.
 pub fn run(context: &mut Context<'_>, args: &NotifyTest) -> Result<Exit> {
     block_on(async {
         let (paths, names): (Vec<&String>, Vec<&String>) =
@@ -100,7 +100,7 @@ async fn of_journal(
         named.into_iter().map(|named| named.name).collect()
     };
     for name in wanted {
-        // Pages about a damaged cutover go to the channels of its last good plan.
+        // Pages about a damaged cutover go to the channels of its plan before the damage.
         let state = books.last_good(&name);
         if let Some(notify) = state.and_then(|state| state.plan().notify.as_ref()) {
             add(targets, &name, notify);
@@ -135,7 +135,7 @@ async fn try_all(context: &Context<'_>, targets: Targets) -> Vec<Tried> {
     tried
 }
 
-/// Returns a notice that says only that it is a test.
+/// Returns the test message, as a notice about the cutover `name`.
 fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
     Notice {
         entry: Envelope {
@@ -145,7 +145,7 @@ fn test(name: &CutoverName, clock: &dyn Clock) -> Notice {
             at: clock.now(),
             actor: "cutover notify-test".to_owned(),
             version: JOURNAL_VERSION,
-            // Never shown: channels show a test as a test.
+            // This event is never shown: channels recognise a test by `test`.
             event: Event::StepHeld {
                 because: Vec::new(),
             },

@@ -1,5 +1,5 @@
-//! Commands that a person gives to cutovers: read the journal, check that the command applies, append; try again if somebody
-//! else was faster.
+//! Commands that a person gives to cutovers. They read the journal, check that the command applies, and append an
+//! entry. If somebody else appended first, they decide again.
 
 use std::sync::Arc;
 
@@ -24,22 +24,23 @@ use crate::ports::{APPEND_EVENTS_MAX, Append, Clock, Journal, JournalError, NewE
 use crate::report;
 use crate::report::text;
 
-/// The number of further tries after somebody else was faster to append (semantics F1).
+/// Largest number of further tries to append after somebody else appended first (semantics F1).
 pub(super) const RACES_MAX: u32 = 5;
 
-/// Decides what a command does in a state: append an event, nothing, or why it does not apply.
+/// Decides what a command does in a state: returns an event to append, `None` if there is nothing to append, or why the
+/// command does not apply.
 pub type Decide<'a> = Box<dyn Fn(&State) -> Result<Option<Event>, NotApplicable> + 'a>;
 
-/// One command for one cutover.
+/// A command that is given to one cutover.
 pub struct CommandOrder<'a> {
-    /// The cutover.
+    /// The cutover, and whether only a pattern named it.
     pub named: Named,
-    /// Decides which event to append.
+    /// Decides which event is appended.
     pub decide: Decide<'a>,
 }
 
 impl<'a> CommandOrder<'a> {
-    /// Returns an order that always appends an event if it applies.
+    /// Returns an order that appends an event whenever the command applies.
     pub fn new(named: Named, decide: impl Fn(&State) -> Answer + 'a) -> Self {
         Self {
             named,
@@ -48,11 +49,11 @@ impl<'a> CommandOrder<'a> {
     }
 }
 
-/// The journal, opened for a command, and its content.
+/// A journal that was opened for a command, with its content.
 pub struct Desk {
-    /// The journal.
+    /// The open journal, to which entries are appended.
     pub journal: Arc<dyn Journal>,
-    /// Its content when it was last read.
+    /// The content of the journal, as last read.
     pub books: Books,
 }
 
@@ -60,14 +61,14 @@ impl Desk {
     /// Opens and reads the journal. It must exist: only `run` creates one (semantics G2).
     ///
     /// # Errors
-    /// It does not exist, or cannot be read.
+    /// The journal does not exist, or cannot be read.
     pub async fn open(context: &Context<'_>) -> Result<Self> {
         let journal = open_journal(context, Open::Existing).await?;
         let books = Books::read(journal.as_ref()).await?;
         Ok(Self { journal, books })
     }
 
-    /// Returns why nothing may be appended to a cutover's stream, if the stream is damaged.
+    /// Returns why nothing may be appended to a cutover's stream; `None` if the stream is not damaged.
     fn damaged(&self, name: &CutoverName) -> Option<NotApplicable> {
         let damage = self.books.fleet().damage(name)?;
         let (entry, why) = (damage.entry, &damage.why);
@@ -77,10 +78,10 @@ impl Desk {
     }
 }
 
-/// Gives the same command to all named cutovers.
+/// Gives the same command to all cutovers that match the names and patterns.
 ///
 /// # Errors
-/// As [`give`].
+/// A name matches no cutover, the command does not apply, or the journal cannot be read or written.
 pub async fn order_all<'a>(
     context: &mut Context<'_>,
     command: &'static str,
@@ -101,7 +102,7 @@ pub async fn order_all<'a>(
 /// pattern named is passed over.
 ///
 /// # Errors
-/// The command does not apply, or the journal cannot be read or written.
+/// The command does not apply, somebody else always appends first, or the journal cannot be read or written.
 pub async fn give(
     context: &mut Context<'_>,
     mut desk: Desk,
@@ -119,13 +120,13 @@ pub async fn give(
     Ok(Exit::Done)
 }
 
-/// Appends checked orders, many at once, and returns what was written. If somebody else was faster, reads the new entries,
-/// decides the remaining orders again, and appends them in smaller lots. If the command no longer applies to a cutover that
-/// only a pattern named, passes it over.
+/// Appends checked orders, up to [`APPEND_EVENTS_MAX`] at once, and returns what was written. If somebody else appended
+/// first, reads the new entries, decides the remaining orders again, and appends them in smaller lots. If the command
+/// no longer applies to a cutover that only a pattern named, that cutover is passed over.
 ///
 /// # Errors
-/// The command no longer applies to a cutover named without a pattern, somebody else is always faster, or the journal cannot
-/// be read or written. The entries written before the error have been shown.
+/// The command no longer applies to a cutover named without a pattern, somebody else appended first [`RACES_MAX`] times
+/// more, or the journal cannot be read or written. The entries written before the error have been shown.
 pub async fn write(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -135,17 +136,17 @@ pub async fn write(
     let mut written: Vec<Envelope> = Vec::new();
     let done = write_all(context, desk, command, orders, &mut written).await;
     if let Err(error) = done {
-        // Show what was written before the error.
+        // The user must see what was written before the error.
         say(context, &written)?;
         return Err(error);
     }
     Ok(written)
 }
 
-/// As [`write`], but shows nothing: adds what was written to `written`, also if it fails later.
+/// Does the same as [`write`], but shows nothing: it adds what was written to `written`, also if it fails later.
 ///
 /// # Errors
-/// As [`write`].
+/// The same as for [`write`].
 pub async fn write_all(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -164,7 +165,7 @@ pub async fn write_all(
             match append(desk, entries).await {
                 Ok(entries) => written.extend(entries),
                 Err(JournalError::Conflict { .. }) => {
-                    // The lots that follow are decided on the new entries too.
+                    // The lots that follow are decided with the new entries too.
                     desk.books.refresh(desk.journal.as_ref()).await?;
                     lost.extend_from_slice(lot);
                 }
@@ -183,7 +184,7 @@ pub async fn write_all(
     ))
 }
 
-/// Returns the entries to append for some orders, each with the sequence number of its state.
+/// Returns the entries to append for some orders, each with the sequence number of the state on which it was decided.
 fn entries(
     context: &mut Context<'_>,
     desk: &Desk,
@@ -219,7 +220,7 @@ fn entries(
     Ok(entries)
 }
 
-/// Appends entries, conditional on the states on which they were decided.
+/// Appends entries, on the condition that the streams have not changed since the entries were decided.
 async fn append(desk: &Desk, entries: Vec<(u64, NewEntry)>) -> Result<Vec<Envelope>, JournalError> {
     let (mut expect, mut new) = (Vec::new(), Vec::new());
     for (seq, entry) in entries {
@@ -234,7 +235,7 @@ async fn append(desk: &Desk, entries: Vec<(u64, NewEntry)>) -> Result<Vec<Envelo
     desk.journal.append(append).await
 }
 
-/// Returns the orders that apply now.
+/// Returns the orders that apply now. Orders on cutovers that only a pattern named are left out if they do not apply.
 ///
 /// # Errors
 /// An order on a cutover named without a pattern does not apply, or none applies.
@@ -275,7 +276,8 @@ fn refusal(command: &'static str, order: &CommandOrder<'_>, reason: &NotApplicab
     }
 }
 
-/// Returns the event and its attempt, if the command applies and the fold accepts the event.
+/// Returns the event and the attempt that it belongs to; `None` if there is nothing to append. An event that the fold
+/// refuses does not apply.
 fn decide(order: &CommandOrder<'_>, state: &State) -> Result<Option<(Event, u32)>, NotApplicable> {
     let Some(event) = (order.decide)(state)? else {
         return Ok(None);
@@ -295,13 +297,13 @@ fn decide(order: &CommandOrder<'_>, state: &State) -> Result<Option<(Event, u32)
     Ok(Some((event, attempt)))
 }
 
-/// Returns who gives commands on this machine, as `user@host`.
+/// Returns the user of this machine who gives commands, as `user@host`.
 pub fn actor() -> String {
     let host = whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned());
     format!("{}@{host}", whoami::username())
 }
 
-/// Shows what was written.
+/// Prints the entries that were written.
 ///
 /// # Errors
 /// Standard output cannot be written.
@@ -357,7 +359,8 @@ steps: [ { weight: 100%, bake: 1h } ]
 gates: { alarms: [ red ] }
 ";
 
-    /// A journal in which somebody else is faster: before each of the first `busy` appends, its first cutover is paused.
+    /// A journal in which somebody else always appends first: before each of the first `busy` appends, the first
+    /// cutover of the append is paused.
     struct Contested {
         inner: MemoryJournal,
         busy: usize,

@@ -7,8 +7,8 @@ use crate::engine::hold::HoldReason;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
-/// Returns how `run` ends once every cutover has ended. None: one is unfinished (also if halted), and `run` goes on. `used`
-/// has the ended cutovers whose names are now used by other plans (semantics L9).
+/// Returns the exit code of `run` after every cutover has ended. `None` if one is unfinished or halted, because `run`
+/// then goes on. `used` holds the ended cutovers whose names other plans now use (semantics L9).
 pub fn of_run<'a>(
     states: impl IntoIterator<Item = &'a State>,
     used: &BTreeSet<CutoverName>,
@@ -32,7 +32,8 @@ pub fn of_run<'a>(
     Some(exit)
 }
 
-/// Returns the exit code of damaged cutovers: each of them needs a person, as a halted one does (semantics L4).
+/// Returns the exit code for damaged cutovers: [`Exit::Halted`] if there is one, because it needs a person as a halted
+/// one does (semantics L4).
 pub fn of_damaged<'a>(mut damaged: impl Iterator<Item = &'a CutoverName>) -> Exit {
     match damaged.next() {
         Some(_) => Exit::Halted,
@@ -40,8 +41,8 @@ pub fn of_damaged<'a>(mut damaged: impl Iterator<Item = &'a CutoverName>) -> Exi
     }
 }
 
-/// Returns how `run --once` ends: the gravest code of all cutovers after the round. A red alarm or a shut window before the
-/// start is not a refusal.
+/// Returns the exit code of `run --once`: the gravest one of all cutovers after the round. A red alarm or a shut window
+/// before the start is not a refusal. `used` is as in [`of_run`]; `file_refused` is true if a plan file was refused.
 pub fn of_round<'a>(
     states: impl IntoIterator<Item = &'a State>,
     used: &BTreeSet<CutoverName>,

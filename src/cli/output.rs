@@ -18,16 +18,16 @@ use anstream::{AutoStream, ColorChoice};
 /// The largest amount of text that waits for a reader, in bytes per stream.
 const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The longest wait for the output of a command that acts to be written, at its end or before it asks.
+/// Longest wait of a command that acts until its output is written, at its end or before it asks a question.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
-/// The longest wait of one stream for earlier text of the other, so that both keep their order on a terminal.
+/// Longest wait of one stream until the other has written earlier text, so that a terminal shows both in order.
 const ORDER_WITHIN: Duration = Duration::from_millis(200);
 
-/// The wait before the next try if the stream would block.
+/// Time before the next try if a non-blocking stream would block.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
-/// The behaviour if nobody reads the output.
+/// The behaviour of a command if nobody reads its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
     /// The command waits until there is room, as `cat` does: its output is its only purpose.
@@ -36,11 +36,11 @@ pub enum Patience {
     None,
 }
 
-/// The two streams of this process.
+/// Standard output and standard error of this process.
 #[derive(Clone)]
 pub struct Output(Arc<SharedOutput>);
 
-/// One of the two streams. Writing to it never fails.
+/// Standard output or standard error. Writing to it never fails.
 #[derive(Clone)]
 pub struct Stream {
     shared: Arc<SharedOutput>,
@@ -70,23 +70,23 @@ struct Queues {
 struct StreamQueue {
     waiting: VecDeque<QueuedText>,
     bytes: usize,
-    /// How many texts have been queued so far.
+    /// Number of texts queued so far.
     queued: u64,
-    /// How many of them have been written or lost.
+    /// Number of queued texts that were written or lost.
     ended: u64,
     /// True if the other stream waited [`ORDER_WITHIN`] for this one in vain.
     stuck: bool,
     /// True if no thread writes this stream.
     unserved: bool,
-    /// How many texts were lost since the last warning about lost texts.
+    /// Number of texts lost since the last warning about lost texts.
     lost: u64,
-    /// Why the last lost text could not be written.
+    /// The error of the last write that failed; `None` if no write failed.
     error: Option<io::Error>,
 }
 
 struct QueuedText {
     text: Vec<u8>,
-    /// How many texts had been queued for the other stream before this one.
+    /// Number of texts that had been queued for the other stream before this one.
     after: u64,
 }
 
@@ -130,7 +130,7 @@ impl Which {
         }
     }
 
-    /// Returns the stream itself, without the buffer and the lock of the standard library.
+    /// Opens the stream without the buffer and the lock of the standard library.
     fn file(self) -> io::Result<File> {
         let owned = match self {
             Self::Out => io::stdout().as_fd().try_clone_to_owned(),
@@ -139,7 +139,7 @@ impl Which {
         owned.map(File::from)
     }
 
-    /// Returns true if styles must be removed from the text.
+    /// Returns true if colours and other styles must be removed from the text.
     fn is_plain(self) -> bool {
         let choice = match self {
             Self::Out => AutoStream::choice(&io::stdout()),
@@ -150,7 +150,7 @@ impl Which {
 }
 
 impl Output {
-    /// Starts the writer threads.
+    /// Starts one thread per stream that writes it.
     pub fn start(patience: Patience) -> Self {
         let output = Self::of(patience);
         for which in [Which::Out, Which::Err] {
@@ -248,7 +248,7 @@ impl SharedOutput {
         self.changed.notify_all();
     }
 
-    /// Waits until everything queued for a stream is written or lost.
+    /// Waits until all text queued for a stream is written or lost, as long as the patience allows.
     fn drain(&self, which: Which) {
         let mut queues = self.queues();
         match self.patience {
@@ -268,7 +268,8 @@ impl SharedOutput {
         }
     }
 
-    /// Waits for the next text of a stream, and until the other stream has written what was queued before it.
+    /// Waits for the next text of a stream and returns it. Waits at most [`ORDER_WITHIN`] until the other stream has
+    /// written what was queued before it.
     fn next(&self, which: Which) -> Vec<u8> {
         let mut queues = self.queues();
         let piece = loop {
@@ -284,13 +285,14 @@ impl SharedOutput {
             });
         let (mut queues, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            // Cleared when the other stream writes something.
+            // `ended` clears this when the other stream writes something.
             queues.of(which.other()).stuck = true;
         }
         piece.text
     }
 
-    /// Records that a text was written or lost. If it was written, returns how many were lost before it.
+    /// Records that a text was written or lost. If it was written, returns how many texts were lost since the last
+    /// warning; otherwise 0.
     fn ended(&self, which: Which, bytes: usize, written: io::Result<()>) -> u64 {
         let mut queues = self.queues();
         let queue = queues.of(which);
@@ -311,7 +313,7 @@ impl SharedOutput {
     }
 }
 
-/// Writes what is queued for a stream, until the process ends.
+/// Writes the text queued for a stream until the process ends.
 fn write_on(shared: &SharedOutput, which: Which, mut target: impl Write, plain: bool) {
     loop {
         let text = shared.next(which);
@@ -321,7 +323,7 @@ fn write_on(shared: &SharedOutput, which: Which, mut target: impl Write, plain: 
             write_all(&mut target, &text)
         };
         let lost = shared.ended(which, text.len(), written);
-        // With `ForReader` the warning itself could block this thread, which makes the room.
+        // With `ForReader`, the warning could block this thread, which is the one that makes room in the queue.
         if lost > 0 && shared.patience == Patience::None {
             let stream = which.name();
             tracing::warn!(
@@ -331,7 +333,7 @@ fn write_on(shared: &SharedOutput, which: Which, mut target: impl Write, plain: 
     }
 }
 
-/// As [`Write::write_all`], but waits if a non-blocking stream would block.
+/// Does the same as [`Write::write_all`], but waits if a non-blocking stream would block.
 fn write_all(target: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
     while !text.is_empty() {
         match target.write(text) {
@@ -353,7 +355,7 @@ impl Write for Stream {
         Ok(text.len())
     }
 
-    /// Waits as [`Output::finish`] does.
+    /// Waits until the queued text is written or lost, as [`Output::finish`] does.
     fn flush(&mut self) -> io::Result<()> {
         self.shared.drain(self.which);
         Ok(())
@@ -364,11 +366,11 @@ impl Write for Stream {
 mod tests {
     use super::*;
 
-    /// Accepts nothing until it is opened, and then keeps everything.
+    /// A writer that accepts nothing until it is opened, and then keeps everything.
     #[derive(Clone, Default)]
     struct Gate(Arc<Gated>);
 
-    /// True if it is open, with the text that it keeps; and a signal for the writers that wait.
+    /// Whether the gate is open, and the text that it keeps; with a signal for waiting writers.
     type Gated = (Mutex<(bool, Vec<u8>)>, Condvar);
 
     impl Gate {
@@ -395,7 +397,7 @@ mod tests {
         }
     }
 
-    /// Refuses everything, as a full disk does.
+    /// A writer that refuses everything, as a full disk does.
     struct Full;
 
     impl Write for Full {

@@ -1,4 +1,4 @@
-//! Plan files of the command line: found, checked alone and together, and used only if all are valid.
+//! The plan files of the command line. They are found, checked alone and together, and used only if all are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,11 +21,12 @@ use crate::report::text;
 
 /// The plan files of the command line, valid or not.
 pub struct FoundPlans {
-    /// Every file that was checked, valid or not.
+    /// Every file that was checked.
     pub checked: Vec<Checked>,
     /// The valid plans, each with the index of its file in `checked`.
     pub sources: Vec<(usize, PlanSource)>,
-    /// The strictest settings of all `fleet.yaml` files that apply, and the path of the first one; none if there is none.
+    /// The strictest settings of all `fleet.yaml` files that apply, and the path of the first one; `None` if there is
+    /// no such file.
     pub fleet: Option<(PathBuf, FleetSettings)>,
 }
 
@@ -38,7 +39,7 @@ impl FoundPlans {
     /// Returns the plans if every file is valid; otherwise shows all findings on standard error.
     ///
     /// # Errors
-    /// [`Expected::PlansInvalid`].
+    /// [`Expected::PlansInvalid`] if a file is not valid; an I/O error if standard error cannot be written.
     pub fn require_valid(self, context: &mut Context<'_>) -> Result<Vec<PlanSource>> {
         if self.all_ok() {
             let sources = self.sources.into_iter().map(|(_, source)| source);
@@ -76,7 +77,7 @@ impl FoundPlans {
 }
 
 impl FoundPlans {
-    /// Reads the `fleet.yaml` files that apply, each once, so that its problems are shown once and not with each plan.
+    /// Reads each `fleet.yaml` that applies once, so that its problems are shown once and not with each plan.
     fn take_fleets(&mut self, files: &[Below]) {
         let mut directories: BTreeMap<&Path, &Path> = BTreeMap::new();
         for file in files {
@@ -107,8 +108,8 @@ impl FoundPlans {
         }
     }
 
-    /// Returns the cutovers whose plans lie beside those of the command line, if one of the latter comes `after` a cutover that
-    /// is not among them: a person may check a single file of a fleet.
+    /// Returns the names of all cutovers in the directories of these plans, if one of these plans comes `after` a
+    /// cutover that is not among them. So a person may check a single file of a fleet.
     fn neighbours(&self) -> BTreeSet<CutoverName> {
         let mut here: BTreeSet<&CutoverName> = BTreeSet::new();
         for (_, source) in &self.sources {
@@ -132,7 +133,7 @@ impl FoundPlans {
         names
     }
 
-    /// Refuses the plans that could never start because of `after`. Plans may also wait for the cutovers in `known`.
+    /// Refuses the plans that can never start because of `after`. Plans may also come after the cutovers in `known`.
     pub fn order(&mut self, known: &BTreeSet<CutoverName>) {
         let plans: Vec<Plan> = self
             .checked
@@ -162,7 +163,7 @@ impl FoundPlans {
         }
     }
 
-    /// Refuses the plans of a circle, with one message at the first of them.
+    /// Refuses the plans that come `after` each other in a circle. The first of them has the message.
     fn refuse_circle(&mut self, circle: &Circle, files: &BTreeMap<CutoverName, usize>) {
         let mut members = circle.members.iter().filter_map(|name| files.get(name));
         let Some(first) = members.next() else {
@@ -178,12 +179,13 @@ impl FoundPlans {
     }
 }
 
-/// Checks all plan files of the paths, each alone and all together. The cutovers that they come `after` must be among them.
+/// Checks all plan files of the paths, each alone and all together. A plan may come `after` cutovers of these plans,
+/// and of other plans in their directories.
 pub fn find(paths: &[PathBuf]) -> FoundPlans {
     find_beside(paths, &BTreeSet::new())
 }
 
-/// As [`find`]; plans may also come after the cutovers in `known`.
+/// Does the same as [`find`], but plans may also come `after` the cutovers in `known`.
 pub fn find_beside(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> FoundPlans {
     let mut found = look(paths);
     let mut known = known.clone();
@@ -211,7 +213,7 @@ impl Below {
     }
 }
 
-/// Checks all plan files of the paths, each alone.
+/// Checks all plan files of the paths, each alone and for clashes of names and groups.
 fn look(paths: &[PathBuf]) -> FoundPlans {
     let mut found = FoundPlans {
         checked: Vec::new(),

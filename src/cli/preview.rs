@@ -42,10 +42,10 @@ use crate::report::preview::{AlarmView, GroupView, Preview, StartedCutover, to_j
 use crate::report::text;
 use reads::{probe, read_group, read_series};
 
-/// Previews plans against AWS.
+/// Shows what the plans would find and change in AWS.
 ///
 /// # Errors
-/// A plan is not valid, or the start is refused.
+/// A plan is not valid, or the journal cannot be read. A refused start is an exit code.
 pub fn run(context: &mut Context<'_>, args: &args::Preview) -> Result<Exit> {
     block_on(async {
         let known = known_names(context).await?;
@@ -55,10 +55,11 @@ pub fn run(context: &mut Context<'_>, args: &args::Preview) -> Result<Exit> {
     })
 }
 
-/// Reads what each plan would find in AWS, and shows it.
+/// Reads what each plan finds in AWS, and prints it. The exit code is [`Exit::PreflightRefused`] if preflight refuses
+/// any start.
 ///
 /// # Errors
-/// The start of any is refused.
+/// The journal exists but cannot be read, or standard output cannot be written.
 pub async fn preview(
     context: &mut Context<'_>,
     args: &args::Preview,
@@ -109,7 +110,7 @@ pub async fn preview(
     Ok(Exit::Done)
 }
 
-/// Adds one warning about all plans whose pages reach nobody, to the preview of the first of them.
+/// Adds one warning about all plans whose pages reach nobody, to the preview of the first such plan.
 fn warn_of_silence(sources: &[PlanSource], previews: &mut [Preview]) {
     let mut names: Vec<String> = Vec::new();
     for source in sources {
@@ -129,7 +130,8 @@ fn warn_of_silence(sources: &[PlanSource], previews: &mut [Preview]) {
     }
 }
 
-/// Returns the settings of the `fleet.yaml` that applies to a plan. Its problems were shown when the plan was loaded.
+/// Returns the settings of the `fleet.yaml` that applies to a plan; `None` if there is none or it is not valid. Its
+/// problems were shown when the plan was loaded.
 fn fleet_of(source: &PlanSource) -> Option<FleetSettings> {
     let directory = Path::new(&source.path).parent()?;
     let path = plan_file::fleet_path(directory).ok().flatten()?;
@@ -138,7 +140,7 @@ fn fleet_of(source: &PlanSource) -> Option<FleetSettings> {
         .map(|fleet| fleet.settings)
 }
 
-/// Returns the cutovers of the journal, after which plans may come.
+/// Returns the names of the cutovers in the journal, because plans may come `after` them.
 async fn known_names(context: &Context<'_>) -> Result<BTreeSet<CutoverName>> {
     match open_journal(context, Open::ReadOnly).await {
         Ok(journal) => {
@@ -150,7 +152,8 @@ async fn known_names(context: &Context<'_>) -> Result<BTreeSet<CutoverName>> {
     }
 }
 
-/// Returns the states of the journal, if there is one: a preview needs none.
+/// Returns the states of all cutovers in the journal, and the fleet. Both are empty if there is no journal, because a
+/// preview needs none.
 async fn known_states(
     context: &mut Context<'_>,
     sources: &[PlanSource],
@@ -185,7 +188,7 @@ async fn known_states(
     Ok((states, books.fleet().clone()))
 }
 
-/// Returns the state of a cutover whose plan was just accepted.
+/// Returns the state of a cutover right after its plan was accepted.
 fn fresh_state(source: &PlanSource, now: Timestamp) -> Result<State> {
     let accepted = Envelope {
         cutover: source.plan.name.clone(),
@@ -201,14 +204,14 @@ fn fresh_state(source: &PlanSource, now: Timestamp) -> Result<State> {
     fold([&accepted])?.ok_or_else(|| anyhow!("a plan that was accepted has no state"))
 }
 
-/// Everything that was read for one plan.
+/// Everything that was read from AWS for one plan.
 struct PlanReadings {
     groups: Vec<(GroupReading, Option<ZoneId>)>,
     around: Vec<AroundReading>,
     alarms: BTreeMap<AlarmId, AlarmReading>,
     series: Series,
     spans: BTreeMap<AlarmId, SignedDuration>,
-    /// Calls that are needed later and that the credentials may not make.
+    /// Calls that a controller needs later and that the credentials may not make.
     denied: Vec<HoldReason>,
     credentials_expire_at: Option<Timestamp>,
 }
@@ -338,12 +341,12 @@ impl PlanReadings {
     }
 }
 
-/// Returns true if a hold only means that a controller has just started, which does not apply to a preview.
+/// Returns true if the hold exists only because a controller has just started. Such a hold does not apply to a preview.
 fn is_of_first_look(reason: &HoldReason) -> bool {
     matches!(reason, HoldReason::JobsUnseen {})
 }
 
-/// Returns where a cutover is, if it has begun.
+/// Returns where a cutover is; `None` if it still waits.
 fn standing(state: &State) -> Option<StartedCutover> {
     if state.phase == Phase::Waiting {
         return None;
@@ -356,7 +359,8 @@ fn standing(state: &State) -> Option<StartedCutover> {
     })
 }
 
-/// Returns the groups that other unfinished cutovers of the journal move, with the first such cutover.
+/// Returns the index of each group that another unfinished cutover of the journal moves too, with the first such
+/// cutover.
 fn claimed(plan: &Plan, known: &BTreeMap<CutoverName, State>) -> Vec<(usize, CutoverName)> {
     let mut claimed = Vec::new();
     for (index, group) in plan.records.iter().enumerate() {
@@ -419,7 +423,7 @@ fn alarm_view(
     }
 }
 
-/// Returns how long resolvers may keep an old answer (semantics D2, L11).
+/// Returns how long resolvers may keep an old answer: the largest TTL of all groups (semantics D2, L11).
 fn largest_ttl(observation: &Observation, plan: &Plan) -> SignedDuration {
     let mut longest: Option<u32> = None;
     for (index, group) in plan.records.iter().enumerate() {
@@ -429,7 +433,7 @@ fn largest_ttl(observation: &Observation, plan: &Plan) -> SignedDuration {
     SignedDuration::from_secs(i64::from(longest))
 }
 
-/// Returns how long resolvers keep answers of a group, in seconds, if the group could be read.
+/// Returns how long resolvers keep an answer about a group, in seconds; `None` if the group could not be read.
 fn group_ttl(observation: &Observation, index: usize, group: &Group) -> Option<u32> {
     let image = preflight::read_image(group, observation.groups.get(index)?).ok()?;
     let known = match observation.around.get(index) {
@@ -439,7 +443,7 @@ fn group_ttl(observation: &Observation, index: usize, group: &Group) -> Option<u
     Some(around::group_ttl_secs(&image, &known))
 }
 
-/// Returns warnings if the plan's `settle` ends before resolvers have seen a step.
+/// Returns a warning for each group whose TTL is longer than the plan's `settle`.
 fn short_settle(plan: &Plan, observation: &Observation) -> Vec<String> {
     let Some(settle) = plan.settle else {
         return Vec::new();
@@ -459,8 +463,8 @@ fn short_settle(plan: &Plan, observation: &Observation) -> Vec<String> {
     warnings
 }
 
-/// Returns warnings about metrics without data in the last hour: a wrong name and a quiet service look the same before the
-/// start.
+/// Returns warnings about metrics without data in the last hour. Before the start, a wrong name and a service without
+/// traffic look the same.
 fn silent_series(plan: &Plan, series: &Series) -> Vec<String> {
     let mut warnings = Vec::new();
     for (query, _) in plan.gates.measures.queries() {
@@ -489,7 +493,7 @@ fn is_container_insights(metric: &Metric) -> bool {
     metric.namespace.contains("ContainerInsights")
 }
 
-/// Returns the words for a series: its metrics with their dimensions, or its expression.
+/// Returns a series as text: its metrics with their dimensions, or its expression.
 fn shown(query: &Query) -> String {
     if query.inputs.is_empty()
         && let Some(expression) = &query.expression

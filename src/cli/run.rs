@@ -1,4 +1,4 @@
-//! `cutover run`: the controller.
+//! `cutover run`: runs the controller.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -37,13 +37,14 @@ use crate::report::check::Checked;
 /// The longest time to read the plans at the start.
 const READ_WITHIN: Duration = Duration::from_mins(1);
 
-/// The same if a cutover is unfinished: its gates must be watched soon.
+/// Longest time to read the plans at the start if a cutover is unfinished, because its gates must be watched soon.
 const READ_WITHIN_UNDER_WAY: Duration = Duration::from_secs(2);
 
-/// Runs the controller over the plans.
+/// Runs the controller until every cutover has ended or a signal comes, or for one round with `--once`.
 ///
 /// # Errors
-/// A plan is not valid and belongs to no unfinished cutover, or the journal cannot be created.
+/// The paths have no valid plan and no unfinished cutover, a secret is missing, the plan files do not answer, or the
+/// journal cannot be created or read.
 pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exit> {
     block_on(async {
         let journal = open_journal(context, Open::Create).await?;
@@ -56,15 +57,16 @@ pub fn run(context: &mut Context<'_>, args: &Run, output: &Output) -> Result<Exi
     })
 }
 
-/// The decision whether the controller may start.
+/// Whether the controller may start.
 enum Readiness {
-    /// It may not: the plans are not valid, and that was shown.
+    /// The controller may not start: the plans are not valid, and that was shown.
     Refused,
-    /// It may, although a file may be refused.
+    /// The controller may start, although a file may have been refused.
     Go { file_refused: bool },
 }
 
-/// Checks the plans before anything else. Nothing is kept: the controller reads the files itself, again and again.
+/// Checks the plans before anything else. The result is not kept, because the controller reads the files itself, again
+/// and again.
 async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> Result<Readiness> {
     let books = Books::read(journal).await?;
     let guarded = Guarded::of(&books);
@@ -88,8 +90,8 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
         file_refused = true;
         is_unrelated = is_unrelated || !guarded.is_beside(checked, &args.paths);
     }
-    // One bad file of a directory does not stop the others; a path without any plan is a mistake.
-    // One that stays may come before its plans.
+    // One bad file in a directory does not stop the others, but a path without any plan is a mistake. With `--stay`,
+    // the controller may start before its plans exist.
     let is_mistake = if args.stay {
         is_unrelated && lacks_a_path
     } else {
@@ -106,17 +108,17 @@ async fn start(context: &mut Context<'_>, args: &Run, journal: &dyn Journal) -> 
     Ok(Readiness::Go { file_refused })
 }
 
-/// Reads the plan files. Also returns true if one of the paths does not exist.
+/// Reads the plan files. The flag is true if one of the paths does not exist.
 fn look(paths: &[PathBuf], known: &BTreeSet<CutoverName>) -> (FoundPlans, bool) {
     let lacks_a_path = paths.iter().any(|path| !path.exists());
     (plans::find_beside(paths, known), lacks_a_path)
 }
 
-/// Goes on without the plan files if a cutover of theirs is unfinished: the journal has its plan, and its gates must stay
-/// armed.
+/// Lets the controller start without the plan files if one of their cutovers is unfinished: the journal has its plan,
+/// and its gates must stay armed.
 ///
 /// # Errors
-/// No cutover of theirs is unfinished.
+/// No cutover of these files is unfinished.
 fn unanswered(args: &Run, guarded: &Guarded) -> Result<Readiness> {
     let mut roots = args.paths.iter().map(|path| PathBuf::from(absolute(path)));
     if roots.any(|root| guarded.paths.iter().any(|path| path.starts_with(&root))) {
@@ -133,7 +135,8 @@ fn unanswered(args: &Run, guarded: &Guarded) -> Result<Readiness> {
     Err(Expected::usage("the plan files do not answer", hint).into())
 }
 
-/// The unfinished cutovers. No file that becomes invalid or disappears, theirs or another one, disarms them (semantics H1).
+/// The unfinished cutovers of the journal. Their gates stay armed whatever file becomes invalid or disappears
+/// (semantics H1).
 struct Guarded {
     paths: BTreeSet<PathBuf>,
     names: BTreeSet<CutoverName>,
@@ -149,8 +152,8 @@ fn holds_no_plan(paths: &[PathBuf], found: &FoundPlans, guarded: &Guarded) -> bo
     roots.any(|root| !has_below(&plans, &root))
 }
 
-/// Returns true if one of the paths is `root` or lies below it. Paths are ordered by component, so the paths below a directory
-/// follow it. A range query matters: there may be thousands of paths, and as many roots.
+/// Returns true if one of the paths is `root` or lies below it. Paths are ordered by component, so the paths below a
+/// directory follow it. A range query is used because there may be thousands of paths and as many roots.
 fn has_below(paths: &BTreeSet<PathBuf>, root: &Path) -> bool {
     let mut from_root = paths.range(root.to_path_buf()..);
     from_root.next().is_some_and(|path| path.starts_with(root))
@@ -166,14 +169,14 @@ impl Guarded {
         Self { paths, names }
     }
 
-    /// Returns true if the checked path is the file of one of them, or a directory that had it.
+    /// Returns true if the checked path is the file of an unfinished cutover, or a directory that had it.
     fn has(&self, checked: &Checked) -> bool {
         let path = absolute(checked.path.as_ref());
         let named = checked.plan.as_ref().map(|plan| &plan.name);
         has_below(&self.paths, path.as_ref()) || named.is_some_and(|name| self.names.contains(name))
     }
 
-    /// Returns true if the file is in a directory of the command line that also has the file of one of them.
+    /// Returns true if the file is in a directory of the command line that also has the file of an unfinished cutover.
     fn is_beside(&self, checked: &Checked, asked: &[PathBuf]) -> bool {
         let path = PathBuf::from(absolute(checked.path.as_ref()));
         let mut asked = asked.iter().map(|asked| absolute(asked));
@@ -235,7 +238,7 @@ async fn control(
     }
 }
 
-/// Connects to AWS and to the channels, as every command that writes to Route 53 does.
+/// Connects to AWS and to the channels. Every command that writes to Route 53 uses this.
 pub(super) async fn outside(context: &Context<'_>, journal: Arc<dyn Journal>) -> Outside {
     let clock: Arc<dyn Clock> = Arc::new(context.clock);
     let aws = connect(Options::from_environment(Arc::clone(&clock))).await;
@@ -268,7 +271,7 @@ pub(super) fn host() -> String {
     whoami::fallible::hostname().unwrap_or_else(|_| "unknown".to_owned())
 }
 
-/// Returns the settings of a new controller on this machine.
+/// Returns the default settings of a new controller on this machine: a random ID, and a round every 10 s.
 pub(super) fn settings(scope: Scope) -> Settings {
     Settings {
         me: ControllerId::from(format!("{:012x}", fastrand::u64(..) >> 16)),

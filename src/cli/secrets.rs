@@ -15,7 +15,7 @@ use crate::reach::secrets::Environment;
 /// missing: a missing secret is no reason to leave traffic unwatched.
 ///
 /// # Errors
-/// A secret is missing, and nothing is under way.
+/// A secret is missing, and no cutover is unfinished.
 pub fn require(found: &FoundPlans, under_way: bool) -> Result<()> {
     let mut missing = Vec::new();
     for checked in &found.checked {
@@ -48,7 +48,7 @@ pub fn require(found: &FoundPlans, under_way: bool) -> Result<()> {
     Err(Expected::usage(format!("{first}{more}"), Some(hint)).into())
 }
 
-/// Returns the missing secrets of the channels of `whose` plan or fleet, one line each.
+/// Returns one line for each missing secret of these channels. `whose` names the plan or the fleet file that has them.
 fn missing_of(whose: &str, notify: &Notify) -> Vec<String> {
     let environment: Environment = Arc::new(variable);
     let mut missing = Vec::new();

@@ -1,4 +1,4 @@
-//! The effect of signals on this process (semantics M1, M4).
+//! Handles the signals that this process gets (semantics M1, M4).
 
 use std::io;
 use std::sync::mpsc;
@@ -15,8 +15,8 @@ use super::args::Command;
 use super::exit::Exit;
 use super::output::Output;
 
-/// The longest time from the first signal to the end, whatever hangs. With the last output it is below the 20 s of
-/// semantics M4.
+/// Longest time from the first signal to the end of the process, even if something hangs. With the wait for the last
+/// output it stays below the 20 s of semantics M4.
 const STOP_WITHIN: Duration = Duration::from_secs(17);
 
 /// The exit code after a second signal: 128 + SIGINT, as in shells.
@@ -40,7 +40,7 @@ pub fn outlive(command: &Command) -> Result<()> {
 
 /// Stops a command that runs until a signal comes.
 pub struct Stopping {
-    /// True if SIGHUP stops it too.
+    /// True if SIGHUP stops the command too.
     pub on_hangup: bool,
     /// The exit code if something hangs and the command does not end in time.
     pub hung: Exit,
@@ -49,8 +49,9 @@ pub struct Stopping {
 }
 
 impl Stopping {
-    /// Returns a future that is ready at the first signal. A second signal ends the process at once, and so does
-    /// [`STOP_WITHIN`]: the journal is enough to go on later. A separate thread does this, so nothing that hangs can delay it.
+    /// Returns a future that is ready at the first signal. A second signal ends the process at once, and so does the
+    /// end of [`STOP_WITHIN`], because the journal is enough to go on later. A separate thread does this, so nothing
+    /// that hangs can delay it.
     ///
     /// # Errors
     /// The operating system refuses.
@@ -87,7 +88,7 @@ impl Stopping {
         });
     }
 
-    /// Begins to receive signals.
+    /// Begins to receive the signals that ask the process to stop.
     fn listen(&self) -> io::Result<(Runtime, Asked)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -127,7 +128,7 @@ impl Asked {
         })
     }
 
-    /// Waits for the next signal.
+    /// Waits for the next signal that asks the process to stop.
     async fn again(&mut self) {
         let hangup = async {
             match &mut self.hangup {
@@ -143,7 +144,8 @@ impl Asked {
     }
 }
 
-/// Returns true if SIGHUP was ignored when this process started (`nohup`). Only Linux can tell.
+/// Returns true if SIGHUP was ignored when this process started, for example by `nohup`. Only Linux tells; elsewhere
+/// this is false.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

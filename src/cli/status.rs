@@ -31,13 +31,14 @@ use crate::report::notice::{self, Failing, PassedOver};
 use crate::report::status::{ComingSteps, RecordRow, Row, Watch, to_json, to_text};
 use crate::report::text;
 
-/// The time between two looks of `--watch`.
+/// Time between two readings of the journal by `status --watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A heartbeat is fresh for at least this long, however short the interval (semantics G3).
+/// Shortest time for which a heartbeat is fresh, in seconds, however short the interval of the rounds is (semantics
+/// G3).
 const FRESH_SECS_MIN: u64 = 60;
 
-/// Shows the status, once or until Ctrl-C.
+/// Prints the status, once or until Ctrl-C.
 ///
 /// # Errors
 /// A name is not in the journal, or the journal cannot be read. A missing journal is no error (semantics G2).
@@ -60,10 +61,10 @@ pub fn run(context: &mut Context<'_>, args: &Status) -> Result<Exit> {
     })
 }
 
-/// Shows that there is no cutover if `error` says that there is no journal.
+/// Prints that there is no cutover, if `error` says that there is no journal.
 ///
 /// # Errors
-/// Any other error.
+/// Returns any other error.
 fn without_journal(context: &mut Context<'_>, error: anyhow::Error) -> Result<Exit> {
     let Some(Expected::JournalMissing { place, in_table }) = error.downcast_ref::<Expected>()
     else {
@@ -87,17 +88,18 @@ fn without_journal(context: &mut Context<'_>, error: anyhow::Error) -> Result<Ex
     Ok(Exit::Done)
 }
 
-/// The result of one look at the journal.
+/// The result of reading the journal once.
 struct Snapshot {
     rows: Vec<Row>,
     watch: Watch,
-    /// Lines about the fleet as a whole, refused files and channels that fail.
+    /// Lines about the fleet, about refused files, and about channels that fail.
     fleet: Vec<String>,
     now: Timestamp,
 }
 
 impl Snapshot {
-    /// Returns what counts as a change if the output is not a terminal: everything but times, which change on every look.
+    /// Returns what counts as a change if the output is not a terminal: everything but times, which differ in each
+    /// reading.
     fn essence(&self) -> (Vec<Row>, bool, Vec<String>) {
         let rows = self.rows.iter().map(|row| Row {
             because: row.because.iter().map(HoldReason::subject).collect(),
@@ -161,7 +163,7 @@ async fn look(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -
     })
 }
 
-/// Returns true if the command line asks for this cutover; `wanted` has the names, none: all.
+/// Returns true if the command line asks for this cutover. `wanted` has the names; `None` means all cutovers.
 fn is_wanted(state: &State, wanted: Option<&BTreeSet<CutoverName>>, args: &Status) -> bool {
     wanted.is_none_or(|wanted| wanted.contains(&state.name))
         && (args.phase.is_empty() || args.phase.contains(&state.phase))
@@ -170,7 +172,7 @@ fn is_wanted(state: &State, wanted: Option<&BTreeSet<CutoverName>>, args: &Statu
 
 fn show(context: &mut Context<'_>, seen: &Snapshot) -> Result<()> {
     if context.json() {
-        // The documented array has no place for these lines, so they go to standard error.
+        // The documented JSON array cannot hold these lines, so they go to standard error.
         for note in words(seen.watch, seen.now).iter().chain(&seen.fleet) {
             context.note(note)?;
         }
@@ -181,7 +183,8 @@ fn show(context: &mut Context<'_>, seen: &Snapshot) -> Result<()> {
     context.print(&shown)
 }
 
-/// Looks every [`WATCH_INTERVAL`]. On a terminal the screen is redrawn; elsewhere a look is printed only if something changed.
+/// Reads the journal every [`WATCH_INTERVAL`]. On a terminal the screen is redrawn; elsewhere the status is printed
+/// only if something changed.
 async fn watch(context: &mut Context<'_>, journal: &dyn Journal, args: &Status) -> Result<Exit> {
     let mut last = None;
     loop {
@@ -232,7 +235,7 @@ fn watched(books: &Books, now: Timestamp) -> Watch {
     newest.max(wrote).map_or(Watch::Never, Watch::Stale)
 }
 
-/// Returns a warning if a cutover is unfinished and no controller watches.
+/// Returns a warning if a cutover is unfinished and no controller watches; otherwise `None`.
 pub fn unwatched(books: &Books, now: Timestamp) -> Option<String> {
     words(watched(books, now), now)
 }
@@ -248,11 +251,11 @@ fn words(watch: Watch, now: Timestamp) -> Option<String> {
     }
 }
 
-/// The last look of a controller at each cutover, with its heartbeat.
+/// The newest [`Glance`] of a controller at each cutover, with the heartbeat that has it.
 struct Glances<'a>(BTreeMap<&'a CutoverName, (&'a Heartbeat, &'a Glance)>);
 
 impl<'a> Glances<'a> {
-    /// `heartbeats` are newest first.
+    /// Collects the glances. `heartbeats` must be newest first.
     fn of(heartbeats: &'a [Heartbeat]) -> Self {
         let mut glances = BTreeMap::new();
         for heartbeat in heartbeats {
@@ -340,10 +343,10 @@ fn is_attended(books: &Books, stream: &CutoverName, now: Timestamp) -> bool {
     })
 }
 
-/// How long `status` shows that an entry was never delivered to a channel.
+/// How long `status` shows that an entry was not delivered to a channel.
 const PASSED_OVER_SHOWN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Returns the channels in use that were passed over for some entries in the last [`PASSED_OVER_SHOWN`].
+/// Returns the channels in use to which an entry was not delivered in the last [`PASSED_OVER_SHOWN`].
 fn passed_over(books: &Books, now: Timestamp) -> Vec<PassedOver> {
     let mut all = Vec::new();
     for cursor in &books.cursors {
@@ -365,7 +368,8 @@ fn passed_over(books: &Books, now: Timestamp) -> Vec<PassedOver> {
     all
 }
 
-/// Returns when the next steps can happen, in the time zones of the plan and of this machine. `shown`: in detail.
+/// Returns when the next steps can happen, in the time zones of the plan and of this machine; `None` if the stream is
+/// damaged or no step is to come. If `shown`, they are printed in detail.
 fn coming(books: &Books, state: &State, now: Timestamp, shown: bool) -> Option<ComingSteps> {
     if books.fleet().damage(&state.name).is_some() {
         return None;
@@ -380,7 +384,7 @@ fn coming(books: &Books, state: &State, now: Timestamp, shown: bool) -> Option<C
     })
 }
 
-/// Notes the cutovers that cannot be shown, because the first entry of their stream cannot be used.
+/// Prints a note for each cutover that cannot be shown because the first entry of its stream cannot be used.
 fn note_blank(
     context: &mut Context<'_>,
     books: &Books,
@@ -396,12 +400,13 @@ fn note_blank(
     Ok(())
 }
 
-/// Returns a cutover's row; of a damaged one, its last good state (semantics J, L4).
+/// Returns the row of a cutover. If its stream is damaged, the row is about the state before the damage (semantics J,
+/// L4).
 fn row(books: &Books, state: &State, glances: &Glances<'_>, now: Timestamp) -> Row {
     let plan = state.plan();
     let known = glances.0.get(&state.name).copied();
     let (mut glance, mut fresh) = (None, None);
-    // A look from before the phase began says nothing about the phase.
+    // A round from before the phase began says nothing about the phase.
     if let Some((heartbeat, seen)) = known
         && heartbeat.at >= state.phase_since
     {
@@ -459,7 +464,7 @@ fn intended_share(state: &State) -> Share {
     shares.max().unwrap_or(Share::ZERO)
 }
 
-/// Returns the groups with the weights that were last read: in a controller's last look, or as journaled.
+/// Returns the groups with the weights that were last read: in a controller's last round, or as journaled.
 fn records(state: &State, glance: Option<&Glance>) -> Vec<RecordRow> {
     let mut rows = Vec::new();
     for (index, group) in state.plan().records.iter().enumerate() {
@@ -474,13 +479,13 @@ fn records(state: &State, glance: Option<&Glance>) -> Vec<RecordRow> {
     rows
 }
 
-/// Returns the zones of the groups, which are known once there is a baseline.
+/// Returns the zones of the groups; empty before there is a baseline.
 fn zones(state: &State) -> BTreeSet<ZoneId> {
     let baseline = state.baseline.iter().flatten();
     baseline.map(|image| image.zone.clone()).collect()
 }
 
-/// Returns the weights of a group that the journal says were last read.
+/// Returns the weights of a group that were last read according to the journal; `None` if it has none.
 fn journaled(state: &State, index: usize) -> Option<WeightPair> {
     let baseline = pair_of(state.baseline.as_ref(), index);
     if state.phase == Phase::Reverted {
@@ -494,8 +499,8 @@ fn pair_of(images: Option<&Vec<GroupImage>>, index: usize) -> Option<WeightPair>
     images?.get(index).map(GroupImage::pair)
 }
 
-/// Returns why no step is taken: from a fresh look, otherwise from the journal; without pauses and approvals that a command has
-/// ended or given since.
+/// Returns why no step is taken: as a controller's fresh heartbeat says, otherwise as the journal says. Leaves out
+/// pauses and approvals that a command has ended or given since.
 fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     if state.phase.is_final() {
         let mut because: Vec<HoldReason> = reverted(state).into_iter().collect();
@@ -532,7 +537,8 @@ fn because(state: &State, fresh: Option<&Glance>) -> Vec<HoldReason> {
     because
 }
 
-/// Returns the members outside the baseline that hold weight although the cutover has ended.
+/// Returns the hold that names the members outside the baseline that hold weight although the cutover has ended; `None`
+/// if there are none.
 fn after_the_end(state: &State) -> Option<HoldReason> {
     if state.strays.is_empty() {
         return None;
@@ -541,7 +547,7 @@ fn after_the_end(state: &State) -> Option<HoldReason> {
     Some(HoldReason::OthersHoldWeight { members })
 }
 
-/// Returns why a cutover was reverted, if it was.
+/// Returns why a cutover was reverted; `None` if it was not.
 fn reverted(state: &State) -> Option<HoldReason> {
     if state.phase != Phase::Reverted {
         return None;
@@ -557,7 +563,8 @@ fn reverted(state: &State) -> Option<HoldReason> {
     })
 }
 
-/// Returns the reason that follows from the phase alone, used if no controller has given another one.
+/// Returns the hold that follows from the phase alone, used if no controller has given another one. `None` if the phase
+/// says nothing.
 fn phase_hold(state: &State) -> Option<HoldReason> {
     let step = state.step;
     match state.phase {

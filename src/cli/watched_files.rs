@@ -19,19 +19,20 @@ use crate::ports::{PlanFiles, PlanFilesNow};
 use crate::reach::aside::Aside;
 use crate::reach::regular_file::directory_of;
 
-/// The shortest time between two looks at the files, however fast the rounds are.
+/// Shortest time between two readings of the files, however fast the rounds are.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The longest wait of a round for files that are read beside it. A later result counts in the next round.
+/// Longest wait of a round for files that other threads read. A later result counts in the next round.
 const WAIT: Duration = Duration::from_millis(250);
 
-/// The same while nothing has been read yet.
+/// Longest wait of a round while no file has been read yet.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// The time after which files that do not answer count as unreadable (semantics M3).
 const LATE_AFTER: Duration = Duration::from_secs(2);
 
-/// Plan files, read again when they change, in threads of their own, so that no file system delays a round.
+/// Plan files, which are read again when they change. Separate threads read them, so that no file system delays a
+/// round.
 pub struct WatchedFiles {
     paths: Vec<PathBuf>,
     shelves: Vec<Shelf>,
@@ -42,14 +43,14 @@ pub struct WatchedFiles {
 struct Shelf {
     paths: Vec<PathBuf>,
     aside: Aside,
-    /// What is remembered between looks; the look in progress holds the lock.
+    /// What is remembered between two readings. The thread that reads holds the lock.
     looked: Arc<Mutex<Looked>>,
     found: Arc<Mutex<Option<FilesRead>>>,
-    /// The time at which the last look began.
+    /// When the last reading began; `None` before the first one.
     asked_at: Mutex<Option<Instant>>,
 }
 
-/// The result of a look.
+/// The result of reading the files once.
 #[derive(Clone, Default)]
 struct FilesRead {
     files: Vec<(PathBuf, FileReading)>,
@@ -75,15 +76,15 @@ struct Known {
 /// The `fleet.yaml` that applies to a directory, with its stamp; an error if there are two.
 type Common = Result<Option<(PathBuf, Stamp)>, ()>;
 
-/// The modification time and length of a file, which tell whether it has changed.
+/// The modification time and length of a file, which tell whether it has changed; `None` if it cannot be seen.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl WatchedFiles {
-    /// Watches these files and directories.
+    /// Creates a watcher of these files and directories. Nothing is read yet.
     pub fn new(paths: &[PathBuf]) -> Self {
         let mut shelves: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
         for path in paths {
-            // Decided by the name: asking the file system may already hang.
+            // The name decides whether it is a file, because asking the file system may hang.
             let is_file = path.extension().is_some();
             let place = if is_file { directory_of(path) } else { path };
             match shelves.iter_mut().find(|(known, _)| known == place) {
@@ -113,7 +114,7 @@ impl PlanFiles for WatchedFiles {
                 .all(|shelf| locked(&shelf.found).is_some());
             let mut left = if fresh { WAIT } else { FIRST_WAIT };
             for answer in asked.into_iter().flatten() {
-                // Wait only for the first that hangs; the others have had the same time.
+                // After the first one that hangs, do not wait for the others: they have had the same time.
                 if answer.recv_timeout(left).is_err() {
                     left = Duration::ZERO;
                 }
@@ -155,7 +156,8 @@ impl Shelf {
         }
     }
 
-    /// Begins a look, unless the last one is still in progress. Returns the receiver of its end.
+    /// Begins to read the files, unless the last reading is still in progress. Returns a receiver that is told when the
+    /// reading has ended.
     fn ask(&self) -> Option<Receiver<()>> {
         let (paths, looked) = (self.paths.clone(), Arc::clone(&self.looked));
         let found = Arc::clone(&self.found);
@@ -167,7 +169,7 @@ impl Shelf {
         Some(asked)
     }
 
-    /// Returns the files as last read; if the look in progress is late, as unreadable.
+    /// Returns the files as last read. If the reading in progress is late, returns them as unreadable.
     fn files(&self) -> Vec<(String, FileReading)> {
         let found = locked(&self.found).clone();
         let asked_at = *locked(&self.asked_at);
@@ -185,7 +187,7 @@ impl Shelf {
     }
 }
 
-/// Returns the reading of a file that does not answer.
+/// Returns the reading of a file whose file system does not answer.
 fn silent(path: &Path) -> FileReading {
     FileReading::Unreadable(format!(
         "{} does not answer: check the file system that it is on",
@@ -234,8 +236,8 @@ impl Looked {
         }
     }
 
-    /// Returns the `fleet.yaml` that applied to a plan if it is gone and no other is in its place. Without this check its rules
-    /// would be lifted silently.
+    /// Returns the `fleet.yaml` that applied to a plan if it is gone and no other is in its place. Without this check,
+    /// the rules of that file would be lifted silently.
     fn gone(&self, plan: &Path, common: &Common) -> Option<&PathBuf> {
         if !matches!(common, Ok(None)) {
             return None;
@@ -243,7 +245,7 @@ impl Looked {
         self.applied.get(plan.parent().unwrap_or(Path::new("")))
     }
 
-    /// Reads the `fleet.yaml` files that changed. The settings of one that is gone or cannot be read stay in force.
+    /// Reads the `fleet.yaml` files that changed. The settings of a file that is gone or cannot be read stay in force.
     fn read_fleets(&mut self, commons: &BTreeMap<PathBuf, (Common, PathBuf)>) {
         let mut wanted: BTreeMap<PathBuf, (Stamp, PathBuf)> = BTreeMap::new();
         for (directory, (common, root)) in commons {
@@ -357,7 +359,7 @@ fn stamp(path: &Path) -> Stamp {
 mod tests {
     use super::*;
 
-    /// A directory with two plans, its watcher, and the path of its fleet file.
+    /// Creates a directory with two plans. Returns it with its watcher and the path of its fleet file.
     fn fleet(name: &str) -> (tempfile::TempDir, WatchedFiles, PathBuf) {
         const PLAN: &str = "version: 1\nrecords: [ { zone: a.com, name: b.a.com, type: A, old: x, new: y } ]\n\
                             steps: [ { weight: 100%, bake: 1h } ]\ngates: { alarms: [ red ] }\n";
@@ -442,7 +444,7 @@ mod tests {
     async fn files_that_do_not_answer_hold_up_one_look_and_are_unreadable_then() {
         let (_folder, watched, _) = fleet("fleet.yaml");
         assert!(are_plans(&look(&watched).await));
-        // As on a file system that hangs: the look that begins now does not end.
+        // Simulates a file system that hangs: the reading that begins now does not end.
         let hung = Arc::clone(&watched.shelves[0].looked);
         let hung = locked(&hung);
         assert!(

@@ -8,23 +8,23 @@ use crate::engine::record::RecordSet;
 use crate::engine::units::Weight;
 use crate::ports::{ChangeAction, RecordChange};
 
-/// The size of changes in a request.
+/// The size of the changes in a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
-    /// `ResourceRecord` elements.
+    /// Number of `ResourceRecord` elements.
     pub elements: usize,
-    /// Characters of all values.
+    /// Number of characters in all values.
     pub characters: usize,
 }
 
-/// The largest size of a request.
+/// The largest size of a request that Route 53 accepts.
 pub const LIMIT: Size = Size {
     elements: 1_000,
     characters: 32_000,
 };
 
 impl Size {
-    /// Adds two sizes.
+    /// Returns the size of both sets of changes together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
@@ -33,13 +33,13 @@ impl Size {
         }
     }
 
-    /// Returns true if a request may be this large.
+    /// Returns true if a request may be this large: at most [`LIMIT`].
     pub fn fits(self) -> bool {
         self.elements <= LIMIT.elements && self.characters <= LIMIT.characters
     }
 }
 
-/// The size of some changes.
+/// Returns the size of some changes.
 pub fn size(changes: &[RecordChange]) -> Size {
     changes
         .iter()
@@ -47,7 +47,7 @@ pub fn size(changes: &[RecordChange]) -> Size {
         .fold(Size::default(), Size::plus)
 }
 
-/// The number of requests that it takes to write these parts of one zone, in their order.
+/// Returns the number of requests that are needed to write these parts of one zone, in their order.
 pub fn requests<'a>(parts: impl IntoIterator<Item = &'a Part>) -> usize {
     let (mut requests, mut total) = (0, Size::default());
     for part in parts {
@@ -80,7 +80,7 @@ fn size_of_change(change: &RecordChange) -> Size {
     }
 }
 
-/// The changes that write a part: both members, always together.
+/// Returns the changes that write a part. They always write both members together.
 pub fn changes(part: &Part) -> Vec<RecordChange> {
     let mut changes = member(&part.image.old, part.to.old, part.how);
     changes.extend(member(&part.image.new, part.to.new, part.how));

@@ -1,4 +1,4 @@
-//! The book: the folded journal, and appending to it.
+//! The journal as this controller has read and folded it, and appending to it.
 
 mod appends;
 mod drafts;
@@ -20,47 +20,48 @@ use crate::ports::{Journal, JournalError, Position};
 pub(super) use drafts::{Draft, groups};
 use unjournaled::UnjournaledRevert;
 
-/// The longest time for an append; after it the journal counts as down (semantics F2).
+/// Longest time for an append, or for a read after the first one. After that the journal counts as down (semantics F2).
 const APPEND_WITHIN: Duration = Duration::from_secs(2);
 
-/// The longest time for the first read. It reads the whole journal, and no gate is armed before it is done.
+/// Longest time for the first read. It reads the whole journal, and no gate is armed before it is done.
 const CATCH_UP_WITHIN: Duration = Duration::from_mins(1);
 
-/// The beginning of the actor of a controller's entries.
+/// The first characters of the actor of entries that controllers write.
 const CONTROLLER: &str = "controller ";
 
-/// Facts that are appended together, each under its cutover.
+/// Events that are true whatever else was written, each with its cutover. They are appended together.
 pub(super) type Facts = Vec<(CutoverName, Event)>;
 
-/// The folded journal.
+/// The journal as this controller has read and folded it.
 pub(super) struct Book {
     journal: Arc<dyn Journal>,
     actor: String,
     position: Position,
-    /// Why the last append failed, until the journal is read again. Otherwise a journal that hangs would cost every
-    /// cutover of a round its two seconds, and the last revert would wait for all of them.
+    /// Why the last append failed; `None` once the journal has been read again. Without this, each cutover of a round
+    /// would wait 2 s for a journal that hangs, and the last revert would wait for all of them.
     down: Option<String>,
     /// The fold of all entries that were read.
     ledger: Ledger,
-    /// Identifies this journal: time, cutover and actor of its first entry. `None` while it is empty.
+    /// The time, cutover and actor of the first entry, which identify this journal. `None` while the journal is empty.
     journal_id: Option<String>,
-    /// The last entry of `@fleet` that somebody else wrote.
+    /// Sequence number of the last entry of `@fleet` that somebody else wrote; 0 if there is none.
     fleet_by_others: u64,
-    /// A cutover that waits for the fleet may go on, since the last [`Book::take_fleet_news`].
+    /// True if since the last [`Book::take_fleet_news`] something happened that may let a cutover go on that waits for
+    /// the fleet.
     fleet_news: bool,
     /// The position of each cutover in the order of their first entries.
     first: BTreeMap<CutoverName, u64>,
-    /// The cutovers that revert while the journal is down: their states by what was decided and answered meanwhile.
+    /// The cutovers that revert while the journal is down, with their states in memory.
     unjournaled: BTreeMap<CutoverName, UnjournaledRevert>,
     /// The number of entries folded so far.
     folded: u64,
-    /// Cutovers that a person wrote about since the last [`Book::take_foreign`].
+    /// Cutovers with a new entry by a person since the last [`Book::take_foreign`].
     foreign: BTreeSet<CutoverName>,
-    /// Cutovers that a person or another controller wrote about since the last [`Book::take_strangers`].
+    /// Cutovers with a new entry by a person or another controller since the last [`Book::take_strangers`].
     strangers: BTreeSet<CutoverName>,
-    /// The last entry of each stream that another controller wrote.
+    /// Sequence number of the last entry of each stream that another controller wrote.
     rivals: BTreeMap<CutoverName, u64>,
-    /// The streams that turned out to be damaged since the last [`Book::take_damaged`].
+    /// The streams that were found damaged since the last [`Book::take_damaged`].
     damaged: BTreeSet<CutoverName>,
     appends: u64,
     /// Entries folded since the last [`Book::take_news`], for the log.
@@ -96,12 +97,12 @@ impl Book {
         }
     }
 
-    /// Keeps notices for [`Book::take_notices`] from now on.
+    /// Begins to keep notices for [`Book::take_notices`].
     pub(super) fn keep_notices(&mut self) {
         self.notices.get_or_insert_default();
     }
 
-    /// The notices for channels since the last call, in the order of the journal.
+    /// Returns the notices kept since the last call, in the order of the journal.
     pub(super) fn take_notices(&mut self) -> Vec<(Channel, Arc<Notice>)> {
         let mut notices = match &mut self.notices {
             Some(notices) => std::mem::take(notices),
@@ -164,47 +165,51 @@ impl Book {
         Ok(())
     }
 
-    /// Identifies this journal among all others; empty while it has no entry.
+    /// Returns the text that identifies this journal among all others; empty while the journal has no entry.
     pub(super) fn journal_id(&self) -> &str {
         self.journal_id.as_deref().unwrap_or_default()
     }
 
-    /// Returns when there is an entry that has not been read.
+    /// Waits until the journal has an entry that was not read yet.
     pub(super) async fn changed(&self) {
         self.journal.changed(self.position).await;
     }
 
+    /// Returns the state of a cutover. If the cutover reverts unjournaled, this is its state in memory. `None` if it is
+    /// unknown.
     pub(super) fn state(&self, name: &CutoverName) -> Option<&State> {
         self.unjournaled_state(name)
             .or_else(|| self.journaled(name))
     }
 
-    /// The state by the journal alone, without decisions that it has not taken yet.
+    /// Returns the state by the journal alone, without decisions that are only in memory.
     fn journaled(&self, name: &CutoverName) -> Option<&State> {
         self.ledger.state(name)
     }
 
+    /// Returns the states of all cutovers, each as [`Book::state`] does.
     pub(super) fn states(&self) -> impl Iterator<Item = &State> {
         let journaled = self.ledger.states();
         journaled.map(|state| self.unjournaled_state(&state.name).unwrap_or(state))
     }
 
-    /// Returns true if a stream is damaged. Its cutover keeps its last good state, and nothing may be appended.
+    /// Returns true if a stream is damaged. Its cutover keeps the state before the damage, and nothing may be appended
+    /// to it.
     pub(super) fn is_damaged(&self, name: &CutoverName) -> bool {
         self.ledger.is_damaged(name)
     }
 
-    /// The streams that turned out to be damaged since the last call.
+    /// Returns the streams that were found damaged since the last call.
     pub(super) fn take_damaged(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.damaged)
     }
 
-    /// A number that changes when a state changes. `None` while a state may change in memory only.
+    /// Returns a number that changes whenever a state changes; `None` while a state may change in memory only.
     pub(super) fn edition(&self) -> Option<u64> {
         self.unjournaled.is_empty().then_some(self.folded)
     }
 
-    /// All cutovers, as far as they concern each other.
+    /// Returns the fleet, which says how cutovers limit each other.
     pub(super) fn fleet(&self) -> &Fleet {
         self.ledger.fleet()
     }
@@ -224,28 +229,29 @@ impl Book {
         self.first.get(left) < self.first.get(right)
     }
 
-    /// The cutovers that a person wrote about since the last call. An entry of another controller is no reason for a
+    /// Returns the cutovers with a new entry by a person since the last call. An entry of another controller causes no
     /// round: two controllers that see different things would keep each other busy.
     pub(super) fn take_foreign(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.foreign)
     }
 
-    /// Returns true if a person wrote about a cutover since the last [`Book::take_foreign`].
+    /// Returns true if a person has written an entry since the last [`Book::take_foreign`].
     pub(super) fn has_foreign(&self) -> bool {
         !self.foreign.is_empty()
     }
 
-    /// The cutovers that a person or another controller wrote about since the last call, for the zone writers.
+    /// Returns the cutovers with a new entry by a person or another controller since the last call. The zone writers
+    /// need them.
     pub(super) fn take_strangers(&mut self) -> BTreeSet<CutoverName> {
         std::mem::take(&mut self.strangers)
     }
 
-    /// The last entry of a stream that another controller wrote; 0 if none did.
+    /// Returns the sequence number of the last entry of a stream that another controller wrote; 0 if there is none.
     pub(super) fn rival_seq(&self, name: &CutoverName) -> u64 {
         self.rivals.get(name).copied().unwrap_or(0)
     }
 
-    /// The entries that are new since the last call, by anybody.
+    /// Returns the entries that are new since the last call, whoever wrote them.
     pub(super) fn take_news(&mut self) -> Vec<Envelope> {
         std::mem::take(&mut self.news)
     }
@@ -282,7 +288,7 @@ impl Book {
                 self.note_folded(entry, before, in_flight, news);
             }
             Took::Damages => {
-                // Its decisions in memory must no longer reach the journal.
+                // The decisions of this cutover in memory must no longer reach the journal.
                 self.unjournaled.remove(&entry.cutover);
                 self.damaged.insert(entry.cutover.clone());
                 self.fleet_news = true;
@@ -301,8 +307,8 @@ impl Book {
         self.news.push(entry.clone());
     }
 
-    /// Keeps the notices about a cutover's entry, and notes if a cutover that waits for the fleet may go on because of
-    /// it.
+    /// Keeps the notices about an entry of a cutover, and records whether the entry may let another cutover go on that
+    /// waits for the fleet.
     fn note_folded(
         &mut self,
         entry: &Envelope,

@@ -39,7 +39,7 @@ fn changes<'a>(states: impl IntoIterator<Item = &'a State>) -> Changes {
     zones
 }
 
-/// The files by name; `journal` identifies the journal, and may be empty.
+/// Returns the files by name. `journal` identifies the journal, and may be empty.
 fn written(zones: &Changes, journal: &str) -> BTreeMap<String, String> {
     let begun = if journal.is_empty() {
         String::new()
@@ -54,15 +54,16 @@ fn written(zones: &Changes, journal: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The most characters of a change batch's comment (AWS, `ChangeBatch`).
+/// Largest number of characters in the comment of a change batch. Source: Route 53 API Reference, `ChangeBatch`.
 const COMMENT_CHARS_MAX: usize = 256;
 
 impl Controller {
-    /// Stores the files of all cutovers that are about to start at once: one by one, a thousand starts would write them
-    /// a thousand times.
+    /// Stores the files of all cutovers that are about to start in one go. If each start stored its own, a thousand
+    /// starts would write all files a thousand times.
     pub(super) fn break_glass_for_starts(&mut self, names: &[CutoverName], seen: &Seen) {
         let now = self.now();
-        // Each is decided as if it were the only one: beyond the free slots none of them starts.
+        // Each cutover is decided as if it were the only one, so more might start than there are free slots. The loop
+        // ends at that number.
         let slots = self.book.fleet().free_slots();
         let mut starting: Vec<State> = Vec::new();
         for name in names {
@@ -78,13 +79,13 @@ impl Controller {
         }
     }
 
-    /// The state of a cutover once its first step is intended, if it is about to start.
+    /// Returns the state that a cutover has once its first step is intended; `None` if it is not about to start.
     fn starting(&self, name: &CutoverName, seen: &Observation, now: Timestamp) -> Option<State> {
         let state = self.book.state(name)?;
         if state.has_started() {
             return None;
         }
-        // No cutover starts before all of its groups are read, and most that wait have read none.
+        // No cutover starts before all its groups are read, and most waiting cutovers have no group read.
         let mut groups = seen.groups.iter();
         if groups.any(|group| !matches!(group, GroupReading::Read { .. })) {
             return None;
@@ -96,7 +97,7 @@ impl Controller {
         Some(started(state, &decision))
     }
 
-    /// Stores the break-glass files before the first write of a cutover, if they do not know it yet. Returns false if
+    /// Stores the break-glass files before the first write of a cutover, if they do not hold it yet. Returns false if
     /// they cannot be written.
     pub(super) fn break_glass_first(&mut self, name: &CutoverName, decision: &Decision) -> bool {
         let Some(state) = self.book.state(name) else {
@@ -109,17 +110,19 @@ impl Controller {
         self.break_glass_error.is_none()
     }
 
+    /// Stores the break-glass files if they changed or are missing.
     pub(super) fn keep_break_glass(&mut self) {
         self.store_break_glass(&[]);
     }
 
-    /// Stores the files of all cutovers between their first write and their end, if the files changed.
+    /// Stores the files of all cutovers between their first write and their end, and of those in `starting`, if the
+    /// files changed or are missing.
     fn store_break_glass(&mut self, starting: &[State]) {
         let Some(store) = self.outside.break_glass.clone() else {
             return;
         };
         if !self.caught_up {
-            // Before the journal is read no cutover seems to be under way, and the files would be lost.
+            // Before the journal is read, no cutover seems to be under way, and the files would be removed.
             return;
         }
         let mut under_way: Vec<&State> = Vec::new();
@@ -161,7 +164,7 @@ impl Controller {
         }
     }
 
-    /// Keeps files of cutovers that this journal has never written, before this process stores its first files: they
+    /// Renames files of cutovers that this journal has never written, before this process stores its first files. They
     /// are the only way back that those cutovers have.
     fn keep_others(&self, store: &dyn BreakGlass) -> Result<(), String> {
         if self.break_glass_stored.is_some() {
@@ -190,7 +193,7 @@ impl Controller {
     }
 }
 
-/// The state after its first step is intended, with the fields that the files need.
+/// Returns the state after its first step is intended, with the fields that the files need.
 fn started(state: &State, decision: &Decision) -> State {
     let mut starting = state.clone();
     for event in &decision.events {

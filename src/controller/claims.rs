@@ -1,4 +1,4 @@
-//! Which unfinished cutover has which group: a group may be in only one of them (semantics I).
+//! Finds groups that several unfinished cutovers move. A group may be in only one of them (semantics I).
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use crate::engine::record::GroupName;
 use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 
-/// The unfinished cutovers that have a group of a name, each with the index of that group in its plan.
+/// For each group name, the unfinished cutovers that have a group of that name, with its index in their plans.
 pub(super) type Claims<'a> = BTreeMap<&'a GroupName, Vec<(&'a CutoverName, usize)>>;
 
 impl Controller {
-    /// The claims of all unfinished cutovers; empty if all of them have started.
+    /// Returns the claims of all unfinished cutovers; empty if all of them have started, because only starts need them.
     pub(super) fn claims(&self) -> Claims<'_> {
         let mut claims = Claims::new();
         let states = self.book.states();
@@ -28,7 +28,8 @@ impl Controller {
         claims
     }
 
-    /// The groups of a cutover that has not started that another one already moves: it has started, or came first.
+    /// Returns the index of each group that another cutover already moves, with that cutover: it has started, or its
+    /// first entry came earlier. Empty if `state` itself has started.
     pub(super) fn claimed(&self, state: &State, claims: &Claims<'_>) -> Vec<(usize, CutoverName)> {
         let mut claimed = Vec::new();
         if state.has_started() {
@@ -51,7 +52,8 @@ impl Controller {
         claimed
     }
 
-    /// Returns true if two groups are in one zone: by its id if both are known, or else as the plans name it.
+    /// Returns true if two groups are in one zone. Zones are compared by ID if both are known, otherwise as the plans
+    /// name them.
     fn same_zone(
         &self,
         (mine, group): (&State, usize),

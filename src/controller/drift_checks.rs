@@ -1,4 +1,4 @@
-//! Drift checks, spread over rounds: nothing waits for them, and calls are rationed.
+//! Spreads drift checks over rounds: nothing waits for them, and calls to Route 53 are limited.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,19 +11,19 @@ use crate::engine::plan::Account;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, ZoneId};
 
-/// The calls that drift checks may use in one round. At rounds of 10 s that is a fifth of what Route 53 allows.
+/// Largest number of calls that drift checks may use in one round. At rounds of 10 s, this is a fifth of what Route 53
+/// allows.
 ///
-/// It bounds how late a check may be: every cutover is checked within a minute, plus one round for each multiple of
-/// this in the calls for all zones. A thousand services in one zone take a few pages, in one round; a thousand zones
-/// take 50 rounds.
+/// It bounds how late a check may be: every cutover is checked within a minute, plus one round for each 20 calls that
+/// all zones need. A thousand services in one zone take a few pages, in one round; a thousand zones take 50 rounds.
 const CALLS_A_ROUND: usize = 20;
 
-/// The most calls that a zone counts for: many names of one zone are read in pages.
+/// Largest number of calls that one zone counts for, because many names of one zone are read in pages.
 const CALLS_A_ZONE_MAX: usize = 10;
 
 impl Controller {
-    /// The cutovers whose drift check is put off, because others have waited longer. All cutovers of a zone are checked
-    /// together.
+    /// Returns the cutovers whose drift check is postponed because others have waited longer. All cutovers of a zone
+    /// are checked together.
     pub(super) fn postponed(
         &self,
         names: &[CutoverName],
@@ -59,7 +59,7 @@ impl Controller {
         postponed
     }
 
-    /// Returns true if a cutover wants its groups only because its drift check is due.
+    /// Returns true if the groups of a cutover must be read only because its drift check is due.
     pub(super) fn only_looks_for_drift(
         &self,
         name: &CutoverName,
@@ -73,7 +73,7 @@ impl Controller {
     }
 }
 
-/// Returns true if nothing waits for a reading of its groups.
+/// Returns true if the cutover is in a state in which nothing waits for a reading of its groups.
 fn may_wait(state: &State) -> bool {
     match state.phase {
         Phase::Settling | Phase::Baking | Phase::Halted => state.rollback.is_none(),

@@ -1,5 +1,5 @@
-//! Writes stored images over the records as they are, through the same zone writers as every revert: full batches,
-//! zones in parallel, bad records put aside. For a rollback that has only break-glass files.
+//! Writes stored images over the records as they are, for a rollback that has only break-glass files or a damaged
+//! journal. Uses the zone writers of every revert: full batches, zones in parallel, bad records put aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,19 +21,19 @@ struct Unsent {
     why: Option<String>,
 }
 
-/// Groups that are to be written as they are stored, until Route 53 has accepted each.
+/// Groups that are written as they are stored, until Route 53 has accepted all of them.
 pub struct Emergency {
     performer: Performer,
-    /// The groups that Route 53 has not accepted yet, each with the last error. Each group is a cutover of its own, so
-    /// that one bad record does not delay the others.
+    /// The groups that Route 53 has not accepted yet, each with the last error. Each group counts as a cutover of its
+    /// own, so that one bad record does not delay the others.
     left: BTreeMap<CutoverName, Unsent>,
     accepted: BTreeMap<ZoneId, BTreeSet<ChangeId>>,
     done: usize,
 }
 
 impl Emergency {
-    /// Takes each group with the account of its zone. Nothing is sent yet. The journal is only there because the zone
-    /// writers take one: it is never written.
+    /// Prepares to write these groups, each with the account of its zone. Nothing is sent yet. `journal` is never
+    /// written; it is needed only because the zone writers require one.
     pub fn new(
         dns: Arc<dyn Dns>,
         journal: Arc<dyn Journal>,
@@ -56,10 +56,10 @@ impl Emergency {
         }
     }
 
-    /// Sends all groups that are left, and waits for all answers. May be called again for the groups that are left
+    /// Sends all groups that are left, and waits for all replies. May be called again for the groups that are left
     /// then.
     ///
-    /// `watch` is called after every answer.
+    /// `watch` is called after every reply.
     pub async fn send(&mut self, now: Timestamp, mut watch: impl FnMut(&Self)) {
         for (name, unsent) in &self.left {
             let order = Order {
@@ -101,17 +101,17 @@ impl Emergency {
         }
     }
 
-    /// The number of groups that Route 53 has accepted.
+    /// Returns the number of groups that Route 53 has accepted.
     pub fn done(&self) -> usize {
         self.done
     }
 
-    /// The accepted batches of each zone.
+    /// Returns the IDs of the accepted changes, by zone.
     pub fn accepted(&self) -> &BTreeMap<ZoneId, BTreeSet<ChangeId>> {
         &self.accepted
     }
 
-    /// The groups that are not accepted, and why.
+    /// Returns the groups that are not accepted, each with the reason.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
         self.left.iter().map(|(name, unsent)| {
             let why = unsent.why.as_deref().unwrap_or("no reply from Route 53");
@@ -120,7 +120,7 @@ impl Emergency {
     }
 }
 
-/// The name of a group that is a cutover of its own.
+/// Returns the name under which a group counts as a cutover of its own.
 fn label(image: &GroupImage) -> CutoverName {
     let (name, kind) = (&image.old.name, &image.old.record_type);
     CutoverName::from(format!("{name} {kind} of {}", image.zone))

@@ -1,4 +1,5 @@
-//! Errands: looks at jobs, switches of jobs and calls of hooks, in parallel to the rounds. No round waits for them.
+//! Errands: readings of jobs, switches of jobs, and calls of hooks. They run in parallel to the rounds, and no round
+//! waits for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -23,15 +24,15 @@ use crate::engine::state::State;
 use crate::engine::units::{CutoverName, WriteId};
 use crate::ports::{CallError, Clock, HookAnswer, HookRequest, Hooks, Jobs};
 
-/// Added to the limit of a call, in case its adapter does not end it.
+/// Time added to the limit of a call, in case its adapter does not end it.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// The result of an errand.
 #[derive(Debug)]
 pub(super) enum ErrandDone {
-    /// A switch of jobs or a hook has an answer, which is to be journaled.
+    /// A switch of jobs or a hook was answered. The event must be journaled.
     Answered(CutoverName, WriteId, Event),
-    /// The jobs were looked at.
+    /// The jobs of the cutover were read.
     Looked(CutoverName, BTreeMap<HalfId, HalfReading>),
 }
 
@@ -44,12 +45,12 @@ pub(super) struct Errands {
     under_way: BTreeMap<CutoverName, BTreeSet<WriteId>>,
     /// The last readings of each cutover's jobs.
     readings: BTreeMap<CutoverName, BTreeMap<HalfId, HalfReading>>,
-    /// The time at which the last look at them began.
+    /// When the last reading of each cutover's jobs began.
     pub(super) looked_at: BTreeMap<CutoverName, Timestamp>,
     looking: BTreeSet<CutoverName>,
-    /// The cutovers whose look under way no longer counts: jobs were switched since it began.
+    /// The cutovers whose reading in progress no longer counts, because jobs were switched since it began.
     outdated: BTreeSet<CutoverName>,
-    /// No new errand is started; errands under way go on.
+    /// True if no new errand is started. Errands under way go on.
     closed: bool,
     prepared: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     tasks: JoinSet<()>,
@@ -57,22 +58,22 @@ pub(super) struct Errands {
     receiver: mpsc::UnboundedReceiver<ErrandDone>,
 }
 
-/// The input of a hook. Fields are added, never removed.
+/// The input of a hook, as JSON. Fields are added, never removed.
 #[derive(Debug, Serialize)]
 struct Input<'call> {
     idempotency_key: &'call str,
     hook: HookPoint,
     cutover: &'call str,
     attempt: u32,
-    /// The step that the hook belongs to, from 1; the step last intended if it belongs to none.
+    /// The step that the hook belongs to, from 1. If it belongs to none, the step that was last intended.
     step: u16,
     steps: u16,
-    /// The step's share of the new side, in percent.
+    /// The new side's share in that step, in percent; `None` if there is no such step.
     #[serde(skip_serializing_if = "Option::is_none")]
     share: Option<serde_json::Number>,
     #[serde(rename = "try")]
     number: u32,
-    /// The time at which the call was decided.
+    /// When the call was decided.
     at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'call RevertCause>,
@@ -104,8 +105,8 @@ impl Errands {
         }
     }
 
-    /// The part of a cutover's observation that is about errands. `journal_down` is set while its revert is not
-    /// journaled.
+    /// Returns the part of a cutover's observation that is about errands. `journal_down` is true while its revert is
+    /// not journaled.
     pub(super) fn beside(&self, name: &CutoverName, journal_down: bool) -> Beside {
         Beside {
             jobs: self.readings.get(name).cloned().unwrap_or_default(),
@@ -114,26 +115,26 @@ impl Errands {
         }
     }
 
-    /// Returns true if no errand is under way whose answer is to be journaled.
+    /// Returns true if no errand is under way whose reply must be journaled.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_empty()
     }
 
-    /// Returns true if no look is under way.
+    /// Returns true if no reading of jobs is in progress.
     pub(super) fn has_looked(&self) -> bool {
         self.looking.is_empty()
     }
 
-    /// Starts no new errand from now on.
+    /// Starts no new errands from now on. Errands under way go on.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Waits for the next errand that is done.
+    /// Waits for the next errand that is done, and returns its result.
     pub(super) async fn next(&mut self) -> ErrandDone {
         match self.receiver.recv().await {
             Some(done) => self.note(done),
-            // `sender` is ours, so the channel cannot be closed.
+            // This struct holds a sender, so the channel cannot be closed.
             None => std::future::pending().await,
         }
     }
@@ -160,7 +161,7 @@ impl Errands {
         done
     }
 
-    /// Discards readings from before a switch: they do not show its result, whatever the clocks say.
+    /// Discards readings of jobs from before a switch: they do not show its result, whatever the clocks say.
     fn forget_looks(&mut self, name: &CutoverName) {
         self.readings.remove(name);
         self.looked_at.remove(name);
@@ -169,7 +170,8 @@ impl Errands {
         }
     }
 
-    /// Prepares an errand that was journaled. Returns its id.
+    /// Prepares an errand that was journaled, and returns its ID. `epoch` is the number of times that somebody else has
+    /// written to its stream so far.
     pub(super) fn prepare(
         &mut self,
         state: &State,
@@ -200,7 +202,7 @@ impl Errands {
                         failed,
                     };
                     let done = ErrandDone::Answered(switcher.cutover.clone(), turn_id, event);
-                    // The receiver lives as long as the controller, and so does the task.
+                    // The receiver and this task both live as long as the controller.
                     sender.send(done).unwrap_or_default();
                 }));
                 id
@@ -225,14 +227,14 @@ impl Errands {
     }
 
     /// Starts the prepared errands. Called after all decisions of a round are journaled, because a switch of jobs is
-    /// not sent once the journal has moved on.
+    /// not sent if its stream has an entry that this process has not folded.
     pub(super) fn begin(&mut self) {
         for errand in self.prepared.drain(..) {
             self.tasks.spawn(errand);
         }
     }
 
-    /// Starts to look at all jobs of a cutover, unless a look is under way.
+    /// Starts to read all jobs of a cutover, unless they are being read or the errands are closed.
     pub(super) fn look(&mut self, state: &State, now: Timestamp) {
         let Some(switch) = &state.plan().jobs else {
             return;
@@ -271,7 +273,7 @@ impl Errands {
     }
 }
 
-/// Switches jobs of one side.
+/// Carries out one order to switch jobs on one side on or off.
 struct JobSwitcher {
     jobs: Arc<dyn Jobs>,
     shared: Arc<SharedQueues>,
@@ -282,7 +284,7 @@ struct JobSwitcher {
 }
 
 impl JobSwitcher {
-    /// Switches all jobs at once. Returns those that failed.
+    /// Switches all jobs of the order at once. Returns those that failed, by index.
     async fn switch(&self, turn: TurnOrder) -> BTreeMap<usize, JobFailure> {
         let mut failed = BTreeMap::new();
         let send_by = Some(self.send_by);
@@ -329,7 +331,7 @@ fn late() -> CallError {
     CallError::new("Switch", FailureClass::Transient, message)
 }
 
-/// The longest time for one call about a job.
+/// Returns the longest time for one call about a job.
 fn limit() -> Duration {
     monotonic(JOB_WITHIN) + SLACK
 }
@@ -367,7 +369,7 @@ fn request(state: &State, call: &HookCall) -> HookRequest {
     }
 }
 
-/// The event for a hook's answer; `None` if no answer came in time.
+/// Returns the event for a hook's answer. `answer` is `None` if no answer came in time.
 fn answered(call: &HookCall, answer: Option<HookAnswer>) -> Event {
     let (hook, call_id) = (call.id, call.call_id.clone());
     let answer = match answer {

@@ -1,4 +1,4 @@
-//! The plan files: which cutover each belongs to, and which are new (semantics H1).
+//! Reads the plan files, and finds out which cutover each belongs to and which are new (semantics H1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,7 +16,8 @@ use crate::engine::state::State;
 use crate::engine::units::CutoverName;
 
 impl Controller {
-    /// Reads the plan files, and journals plans that are new.
+    /// Reads the plan files, and journals plans that are new. Does nothing if neither the files nor the journal have
+    /// changed.
     pub(super) async fn look_at_files(&mut self) -> Result<(), ControllerError> {
         let (Some(files), Scope::Files) = (&self.outside.files, &self.settings.scope) else {
             return Ok(());
@@ -77,7 +78,7 @@ impl Controller {
         self.watched.readings = readings;
         log_refused(&self.watched.refused, &refused);
         self.watched.refused = refused;
-        // If plans are journaled now, or must be tried again, the next look reads everything anew.
+        // If plans are journaled now or must be tried again, the next round goes through all files again.
         self.watched.made_of = match edition {
             Some(of) if fresh.is_empty() => Some((looked, of)),
             Some(_) | None => None,
@@ -85,7 +86,8 @@ impl Controller {
         self.accept(fresh).await
     }
 
-    /// The cutovers that have ended while a file has another plan of the same name, each with that hold (semantics L9).
+    /// Returns the cutovers that have ended and whose name a file uses for another plan, each with the hold that says
+    /// so (semantics L9).
     pub fn names_used(&self) -> BTreeMap<CutoverName, HoldReason> {
         let mut used = BTreeMap::new();
         for state in self.book.states() {
@@ -98,8 +100,8 @@ impl Controller {
         used
     }
 
-    /// The cutover that each file belongs to. If several cutovers came from one file, it belongs to the one under way,
-    /// or else to the first by name.
+    /// Returns the cutover that each file belongs to. If several cutovers came from one file, it belongs to the one
+    /// that has started and not ended, or else to the first by name.
     fn states_by_path(&self) -> BTreeMap<&str, &State> {
         let mut by_path: BTreeMap<&str, &State> = BTreeMap::new();
         for state in self.book.states() {
@@ -111,8 +113,8 @@ impl Controller {
         by_path
     }
 
-    /// The file that each cutover came from, if it is still there: among files with one name it wins, also before the
-    /// cutover has started.
+    /// Returns the file that each cutover came from, if it still has the cutover's plan. If several files have one
+    /// name, this file wins, even before the cutover has started.
     fn came_from(&self, files: &[(String, FileReading)]) -> BTreeMap<CutoverName, String> {
         let mut came_from = BTreeMap::new();
         for (path, reading) in files {
@@ -126,7 +128,7 @@ impl Controller {
         came_from
     }
 
-    /// Journals plans that are new, many in an append.
+    /// Journals plans that are new, many in one append.
     async fn accept(
         &mut self,
         fresh: Vec<(CutoverName, Box<PlanSource>)>,
@@ -151,8 +153,8 @@ fn is_under_way(state: &State) -> bool {
     state.has_started() && !state.phase.is_final()
 }
 
-/// Logs the files that are newly refused, or refused for another reason than before. One line for each reason: one
-/// mistake (such as a circle of `after`) may concern thousands of files.
+/// Logs the files that are newly refused, or refused for another reason than before. There is one line for each reason,
+/// because one mistake (such as a circle of `after`) may concern thousands of files.
 fn log_refused(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
     let mut fresh: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (path, why) in now {
@@ -178,7 +180,8 @@ fn log_refused(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>
     }
 }
 
-/// The error of a directory above a file, if the directory could not be read: the file is not gone then.
+/// Returns the reading of a directory above a file if the directory could not be read, because the file may then still
+/// exist; otherwise `None`.
 fn unread_above(path: &str, files: &[(String, FileReading)]) -> Option<FileReading> {
     for (found, reading) in files {
         let is_unread = matches!(reading, FileReading::Unreadable(_));

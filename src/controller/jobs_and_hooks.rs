@@ -1,4 +1,4 @@
-//! Jobs and hooks in a round: prepares errands, notes their results, and looks at jobs.
+//! Jobs and hooks in a round: prepares errands, keeps their results, and reads jobs.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::engine::decide::{self, Errand};
 use crate::engine::units::{CutoverName, WriteId};
 
 impl Controller {
-    /// Prepares errands that were journaled. Returns their ids.
+    /// Prepares errands that were journaled. Returns their IDs.
     pub(super) fn prepare_errands(
         &mut self,
         name: &CutoverName,
@@ -26,7 +26,7 @@ impl Controller {
         ids
     }
 
-    /// Notes the result of an errand.
+    /// Keeps the result of an errand for the next round.
     pub(super) fn note_done(&mut self, done: ErrandDone) {
         match done {
             ErrandDone::Answered(name, _, event) => self.outcomes.push((name, event)),
@@ -34,7 +34,7 @@ impl Controller {
         }
     }
 
-    /// Looks at the jobs of the cutovers that want it.
+    /// Starts to read the jobs of the cutovers that need a new reading.
     pub(super) fn look_at_jobs(&mut self, names: &[CutoverName]) {
         let now = self.now();
         for name in names {

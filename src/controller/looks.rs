@@ -1,4 +1,4 @@
-//! The reads of a round that are under way: alarms a page at a time, with series and changes in parallel.
+//! The readings of a round that are in progress: alarms page by page, with series and changes in parallel.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -23,13 +23,13 @@ use crate::engine::state::State;
 use crate::engine::units::{AlarmId, CutoverName};
 use crate::ports::{AlarmPage, alarms_within};
 
-/// The shortest time between two answers to red alarms. Each answer reads groups; without this, a thousand services
+/// Shortest time between two answers to red alarms. Each answer reads groups. Without this limit, a thousand services
 /// that turn red at once would read a zone thirty times.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
 type Alarms = BTreeMap<Account, BTreeMap<AlarmId, AlarmReading>>;
 
-/// Reads that are under way. Dropping this cancels them.
+/// Readings that are in progress. If this is dropped, they are cancelled.
 pub(super) struct Looks {
     alarms: AlarmReads,
     changes: ChangesRead,
@@ -37,9 +37,9 @@ pub(super) struct Looks {
     at: Timestamp,
 }
 
-/// Reads of alarms that are under way.
+/// Readings of alarms that are in progress.
 struct AlarmReads {
-    /// Cancelled when this is dropped.
+    /// The tasks that read. They are cancelled when this is dropped.
     _tasks: JoinSet<()>,
     pages: UnboundedReceiver<AlarmPage>,
     arrived: Alarms,
@@ -73,8 +73,8 @@ impl AlarmReads {
         }
     }
 
-    /// Waits for more readings, and returns which of them are red; `None` when all have arrived. Pages that have
-    /// arrived already are taken together.
+    /// Waits for more readings, and returns the alarms among them that are red; `None` if all readings have arrived.
+    /// Pages that have arrived already are handled together.
     async fn next(&mut self) -> Option<BTreeSet<(Account, AlarmId)>> {
         let mut page = self.pages.recv().await?;
         let mut red = BTreeSet::new();
@@ -95,13 +95,14 @@ impl AlarmReads {
     }
 }
 
-/// Cutovers that revert because of a red alarm before all other readings are in: their observations and their groups.
+/// Cutovers that revert because of a red alarm before all other readings have arrived: their observations, and the
+/// reading of their groups.
 struct RedAnswer {
     reading: Reading,
     seen: Seen,
 }
 
-/// Waits until groups of one of these have arrived, and returns its index.
+/// Waits until some groups of one of these answers have arrived, and returns its index.
 async fn any_arrives(answers: &mut [RedAnswer]) -> usize {
     poll_fn(|context| {
         let mut each = answers.iter_mut();
@@ -127,7 +128,7 @@ fn is_red(reading: &AlarmReading) -> bool {
     *state == AlarmState::Alarm
 }
 
-/// The readings of a cutover's alarms that have arrived.
+/// Returns the readings of a cutover's alarms that have arrived so far.
 fn alarms_of(arrived: &Alarms, state: &State) -> BTreeMap<AlarmId, AlarmReading> {
     let plan = state.plan();
     let mut alarms = BTreeMap::new();
@@ -141,8 +142,8 @@ fn alarms_of(arrived: &Alarms, state: &State) -> BTreeMap<AlarmId, AlarmReading>
 }
 
 impl Controller {
-    /// Reads the signals of these cutovers into their observations. Cutovers that revert because of an alarm are
-    /// answered as soon as all of their own alarms have arrived; they are returned.
+    /// Reads the signals of these cutovers into their observations. A cutover that reverts because of an alarm is
+    /// answered as soon as all its own alarms have arrived. Returns the cutovers that were answered.
     pub(super) async fn look(
         &mut self,
         names: &[CutoverName],
@@ -182,7 +183,7 @@ impl Controller {
         Ok(answered)
     }
 
-    /// Decides and journals the reverts of these cutovers, and starts to read the groups that are to be written.
+    /// Decides and journals the reverts of these cutovers, and starts to read the groups that they write.
     async fn answer(&mut self, mut turned: Seen) -> Result<RedAnswer, ControllerError> {
         let names: Vec<CutoverName> = turned.keys().cloned().collect();
         self.decide_until_quiet(&names, &mut turned).await?;
@@ -195,7 +196,8 @@ impl Controller {
         })
     }
 
-    /// Writes the groups of an answer that have arrived, and returns the answer if it still waits for some.
+    /// Decides the cutovers of an answer whose groups have arrived, and orders their writes. Returns the answer if it
+    /// still waits for groups, otherwise `None`.
     async fn go_on(&mut self, mut answer: RedAnswer) -> Result<Option<RedAnswer>, ControllerError> {
         self.decide_arrived(&mut answer.reading, &mut answer.seen)
             .await?;
@@ -221,8 +223,8 @@ impl Controller {
         }
     }
 
-    /// The observations of the cutovers that revert because of a red alarm, whatever other readings are still to come.
-    /// A cutover with metric gates waits for its series, because a revert names all gates that failed.
+    /// Returns the observations of the cutovers that revert because of a red alarm, whatever the readings still to come
+    /// say. A cutover with metric gates waits for its series instead, because a revert names all gates that failed.
     fn turned_back(
         &self,
         names: &[CutoverName],

@@ -1,4 +1,4 @@
-//! The imperative shell: the round, and the parts that carry its decisions out. It knows the ports, not AWS.
+//! The controller: the round, and the parts that carry its decisions out. It knows the ports, not AWS.
 
 pub mod batch;
 mod book;
@@ -60,51 +60,55 @@ pub struct Controller {
     performer: Performer,
     channels: ChannelQueues,
     errands: Errands,
-    /// The cutovers whose jobs were looked at since the last round.
+    /// The cutovers whose jobs were read since the last round.
     looked: BTreeSet<CutoverName>,
-    /// This process's memory of each cutover between rounds. Decisions also work without it.
+    /// Facts about each cutover that this process keeps between rounds. Decisions work without them too.
     notes: BTreeMap<CutoverName, Note>,
-    /// Results of writes, jobs and hooks that are not yet given an append id.
+    /// Results of writes, jobs and hooks that have no append ID yet.
     outcomes: Facts,
-    /// Facts that the journal has not taken yet, each lot with the id of its append.
+    /// Facts that the journal has not accepted yet, in lots that are appended together, each with the ID of its append.
     unrecorded: Vec<(Facts, String)>,
     /// The plan files as last read.
     watched: WatchedPlans,
-    /// The limits that the fleet's file held when this process last journaled them.
+    /// The limits that the fleet's file had when this process last journaled them; `None` before that.
     offered: Option<FleetSettings>,
+    /// Why the break-glass files cannot be written; `None` if the last attempt succeeded.
     break_glass_error: Option<String>,
-    /// The contents of the break-glass files.
+    /// The contents of the break-glass files as last stored; `None` before this process has stored any.
     break_glass_stored: Option<Changes>,
-    /// The states that the break-glass files were last made of: each cutover under way, and its last entry.
+    /// The cutovers that the break-glass files were last made of, each with the last entry of its stream.
     break_glass_of: BTreeMap<CutoverName, u64>,
+    /// Why the journal did not answer when it was last used; `None` if it answered.
     journal_trouble: Option<String>,
-    /// True if the log says that the journal is down. It says that it answers again once something was written.
+    /// True if the log says that the journal is down. After something was written, the log says that it answers again.
     journal_down_told: bool,
+    /// True once the journal was read for the first time.
     caught_up: bool,
-    /// Cutovers whose groups are to be read again in this round: another controller wrote since they were read.
+    /// Cutovers whose groups must be read again in this round, because another controller has written since they were
+    /// read.
     outdated: BTreeSet<CutoverName>,
-    /// Reverts whose read-back waits until every other revert of their zones is sent.
+    /// Reverts that are read back only after every other revert in their zones was sent.
     read_back_later: BTreeSet<CutoverName>,
-    /// The time of the last heartbeat.
+    /// When the last heartbeat was left; `None` before the first one.
     beat_at: Option<Instant>,
-    /// There was a round since then.
+    /// True if there was a round since the last heartbeat.
     beat_owed: bool,
-    /// The last round is done.
+    /// True if the last round is done.
     ended: bool,
 }
 
-/// A process's memory of one cutover between rounds.
+/// Facts about one cutover that a process keeps between rounds.
 #[derive(Debug, Clone, Default)]
 struct Note {
-    /// The time of the last decision, if all gates passed then.
+    /// When the last decision was made, if all gates passed then; otherwise `None`.
     passed_at: Option<Timestamp>,
-    /// The same moment by the monotonic clock.
+    /// The time of that decision by the monotonic clock; `None` if a gate did not pass.
     passed_by: Option<Instant>,
-    /// The time at which all of its groups were last read.
+    /// When all groups of the cutover were last read; `None` before that.
     groups_read_at: Option<Timestamp>,
-    /// The last entry of another controller when its groups were read; 0 if there was none.
+    /// Sequence number of the last entry by another controller when the groups were read; 0 if there was none.
     groups_read_after: u64,
-    /// Its part of the next heartbeat.
+    /// The cutover's part of the next heartbeat.
     glance: Option<Glance>,
 }
 
@@ -117,7 +121,7 @@ struct WatchedPlans {
     readings: BTreeMap<CutoverName, FileReading>,
     /// The files that are refused, and why: they hold no valid plan, and no cutover came from them. The others go on.
     refused: BTreeMap<String, String>,
-    /// The files and the edition of the book that this was made of, if the same input will give the same result.
+    /// The files and the [`Book::edition`] that this was made of; `None` if it must be made again in any case.
     made_of: Option<(PlanFilesNow, u64)>,
 }
 
@@ -173,7 +177,7 @@ impl Controller {
         }
     }
 
-    /// The states of the cutovers that this controller looks after.
+    /// Returns the states of the cutovers that this controller looks after.
     pub fn states(&self) -> Vec<&State> {
         self.book
             .states()
@@ -181,7 +185,7 @@ impl Controller {
             .collect()
     }
 
-    /// The cutovers that this controller looks after and whose stream in the journal is damaged.
+    /// Returns the cutovers that this controller looks after and whose stream is damaged.
     pub fn damaged(&self) -> impl Iterator<Item = &CutoverName> {
         let names = self.book.fleet().damaged().map(|(name, _)| name);
         names.filter(|name| self.is_mine(name))

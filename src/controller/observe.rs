@@ -1,4 +1,4 @@
-//! Observing: reads everything that the decisions of a round need, in few bulk calls, within a time limit.
+//! Reads everything that the decisions of a round need, in few bulk calls and within a time limit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::engine::units::{ChangeId, CutoverName, ZoneId};
 use crate::engine::verdict;
 use crate::ports::{CallError, Dns, GroupReadings, Signals, Urgency, Zone};
 
-/// The longest time that a read of a round may take; a late reading is Unknown (semantics F1).
+/// Longest time for a read of a round. A reading that takes longer is unknown (semantics F1).
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// A process's memory of Route 53 from round to round. Decisions also work without it.
+/// Facts about Route 53 that a process keeps between rounds. Decisions work without them too.
 #[derive(Default)]
 pub(super) struct Memory {
     zones: BTreeMap<(Account, ZoneRef), Zone>,
@@ -32,14 +32,14 @@ pub(super) struct Memory {
     surveys: Surveys,
 }
 
-/// The ports that are read.
+/// The ports through which AWS is read.
 #[derive(Clone)]
 pub(super) struct Eyes {
     pub(super) dns: Arc<dyn Dns>,
     pub(super) signals: Arc<dyn Signals>,
 }
 
-/// The observations of a round, as far as they have been read.
+/// The observations of a round, by cutover, as far as they have been read.
 pub(super) type Seen = BTreeMap<CutoverName, Observation>;
 
 /// Reads the histories of the alarms that may have flapped.
@@ -79,7 +79,7 @@ pub(super) async fn histories(eyes: &Eyes, states: &[&State], seen: &mut Seen) {
     }
 }
 
-/// The changes of a settling cutover that are not known to be in sync.
+/// Returns the changes of a settling cutover that are not known to be in sync, each with its account.
 fn pending(state: &State) -> Vec<(&ChangeId, &Account)> {
     let mut pending = Vec::new();
     if state.phase == Phase::Settling {
@@ -92,7 +92,7 @@ fn pending(state: &State) -> Vec<(&ChangeId, &Account)> {
     pending
 }
 
-/// Reads of the changes of settling cutovers: each is asked for once, however many cutovers were in its batch.
+/// Readings of the changes of settling cutovers. Each change is read once, however many cutovers were in its batch.
 pub(super) struct ChangesRead(JoinSet<((Account, ChangeId), ChangeReading)>);
 
 impl ChangesRead {
@@ -178,7 +178,7 @@ impl Memory {
         }
     }
 
-    /// The zones that are to be surveyed before a cutover starts in them, and for which groups.
+    /// Returns the zones that must be surveyed before cutovers start in them, each with the groups that start.
     fn wanted_around(&self, states: &[&State]) -> BTreeMap<SurveyPlace, Wanted> {
         let mut wanted: BTreeMap<SurveyPlace, Wanted> = BTreeMap::new();
         for state in states {
@@ -203,7 +203,7 @@ impl Memory {
         wanted
     }
 
-    /// The surroundings of a cutover's groups, as far as they are known.
+    /// Returns the records around each of a cutover's groups, as far as they were read.
     pub(super) fn around(&self, state: &State) -> Vec<AroundReading> {
         let mut around = Vec::new();
         for (index, group) in state.plan().records.iter().enumerate() {
@@ -241,14 +241,15 @@ impl Memory {
         true
     }
 
-    /// The readings of a cutover's groups.
+    /// Returns the readings of a cutover's groups, in the order of its plan.
     pub(super) fn groups(&mut self, reads: &Reads, state: &State) -> Vec<GroupReading> {
         (0..state.plan().records.len())
             .map(|index| self.reading(state, index, &reads.arrived, reads.at))
             .collect()
     }
 
-    /// The zone of a group: the baseline's if there is one, so that the way back needs no look-up.
+    /// Returns the zone of a group; `None` if it is not known yet. If there is a baseline, its zone counts, so that a
+    /// revert needs no look-up.
     pub(super) fn zone_of(&self, state: &State, index: usize) -> Option<ZoneId> {
         let baseline = state.baseline.as_ref().and_then(|images| images.get(index));
         if let Some(image) = baseline {
@@ -337,20 +338,20 @@ impl Memory {
 
 type ReadTasks = JoinSet<((Account, ZoneId), GroupReadings)>;
 
-/// Reads of groups, a zone at a time: one that hangs does not delay the others.
+/// Readings of groups in progress, one zone at a time, so that a zone that hangs does not delay the others.
 pub(super) struct Reads {
     at: Timestamp,
     under_way: BTreeSet<(Account, ZoneId)>,
     tasks: ReadTasks,
     arrived: BTreeMap<(Account, ZoneId), GroupReadings>,
-    /// The zones whose surveys starts wait for: until `around_by`, then again in the next round.
+    /// The zones whose surveys starting cutovers wait for: until `around_by`, and then again in the next round.
     around_under_way: BTreeSet<SurveyPlace>,
     around: JoinSet<SurveyPlace>,
     around_by: Instant,
 }
 
 impl Reads {
-    /// Waits for the next zones; returns false if there are no more. Zones that have arrived already are taken
+    /// Waits for the next zones; returns false if all have arrived. Zones that have arrived already are handled
     /// together.
     pub(super) async fn next(&mut self) -> bool {
         let joined = tokio::select! {

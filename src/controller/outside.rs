@@ -15,17 +15,17 @@ use crate::ports::{
 /// The ports that a controller is connected to.
 #[derive(Clone)]
 pub struct Outside {
-    /// The wall clock.
+    /// The wall clock, for all times in the journal.
     pub clock: Arc<dyn Clock>,
-    /// Route 53.
+    /// Reads and writes Route 53.
     pub dns: Arc<dyn Dns>,
-    /// CloudWatch.
+    /// Reads alarms and metrics from CloudWatch.
     pub signals: Arc<dyn Signals>,
-    /// The journal.
+    /// The journal, which other controllers may share.
     pub journal: Arc<dyn Journal>,
     /// Delivers pages and notifications.
     pub notifier: Arc<dyn Notifier>,
-    /// Batch jobs.
+    /// Reads and switches the jobs of plans.
     pub jobs: Arc<dyn Jobs>,
     /// Calls the hooks of plans.
     pub hooks: Arc<dyn Hooks>,
@@ -37,34 +37,34 @@ pub struct Outside {
     pub narrate: Arc<dyn Fn(&Envelope) -> String + Send + Sync>,
 }
 
-/// How a controller runs.
+/// Settings of one controller, for its whole run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// This process; a new one at every start.
+    /// The ID of this process, a new one at every start.
     pub me: ControllerId,
-    /// This machine.
+    /// The name of this machine.
     pub host: String,
-    /// This program's version.
+    /// The version of this program.
     pub version: String,
     /// The time between two rounds over all cutovers.
     pub interval: Duration,
-    /// The reason given with `run --baseline-as-is`.
+    /// The reason given with `run --baseline-as-is`; `None` without that option.
     pub baseline_as_is: Option<String>,
     /// The cutovers that this controller looks after.
     pub scope: Scope,
-    /// Goes on when every cutover has ended, and takes new plans and commands as they come (`run --stay`).
+    /// True if the controller goes on after every cutover has ended, and accepts new plans and commands (`run --stay`).
     pub stays: bool,
-    /// Calls nothing that a plan names: no hook, job, command or channel (`rollback --no-commands`). Calls that are due
-    /// stay due in the journal, for a controller that may make them.
+    /// True if the controller calls nothing that a plan names: no hook, job, command or channel (`rollback
+    /// --no-commands`). Calls that are due stay due in the journal, for a controller that may make them.
     pub calls_nothing: bool,
 }
 
 /// The cutovers that a controller looks after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Those of the plan files.
+    /// The cutovers of the plan files.
     Files,
-    /// These, until each of them is back or needs a person.
+    /// These cutovers, until each of them is back or needs a person.
     Rollback(BTreeSet<CutoverName>),
 }
 
@@ -76,11 +76,11 @@ pub enum ControllerError {
     Journal(#[from] JournalError),
 }
 
-/// How a run ended.
+/// How a run of the controller ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Nothing is left to do.
+    /// Nothing was left to do: every cutover had ended, or for a rollback was back or needed a person.
     Finished,
-    /// It was asked to stop.
+    /// The controller was asked to stop.
     Stopped,
 }

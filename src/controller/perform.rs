@@ -18,7 +18,7 @@ use crate::engine::plan::Account;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::ports::{Dns, Journal};
 
-/// The queues of all zones.
+/// The queues of all zones, and the results of their writers.
 pub(super) struct Performer {
     shared: Arc<SharedQueues>,
     outcomes: mpsc::UnboundedReceiver<WriteOutcome>,
@@ -26,7 +26,7 @@ pub(super) struct Performer {
     under_way: BTreeMap<CutoverName, usize>,
     /// The number of groups of reverts that are queued or on the wire, by zone.
     reverting: BTreeMap<ZoneId, usize>,
-    /// The zones' writers; they end with the controller.
+    /// The writers of the zones, which end with the controller.
     writers: JoinSet<()>,
 }
 
@@ -50,7 +50,7 @@ impl Performer {
         }
     }
 
-    /// The writers' shared state, for other tasks that must not act on a stale stream.
+    /// Returns the state that the writers share, for other tasks that must not act on a stale stream.
     pub(super) fn shared(&self) -> Arc<SharedQueues> {
         Arc::clone(&self.shared)
     }
@@ -82,13 +82,13 @@ impl Performer {
         heads.entry(cutover.clone()).or_default().epoch += 1;
     }
 
-    /// Tells the writers that a person has abandoned a cutover.
+    /// Tells the writers that a person has abandoned a cutover, so that nothing more is written for it.
     pub(super) fn note_abandoned(&self, cutover: &CutoverName) {
         let mut heads = lock(&self.shared.heads);
         heads.entry(cutover.clone()).or_default().abandoned = true;
     }
 
-    /// How often somebody else has written to a stream.
+    /// Returns the number of times that somebody else has written to a stream.
     pub(super) fn epoch(&self, cutover: &CutoverName) -> u64 {
         self.shared.known(cutover).epoch
     }
@@ -127,8 +127,8 @@ impl Performer {
         }
     }
 
-    /// Removes the steps of a cutover from the queues. Those that a writer has taken out of its queue already, in a
-    /// batch behind the one on the wire or in one that was throttled, are stale from now on.
+    /// Removes the queued steps of a cutover. Steps that a writer has already taken out of its queue, in a batch that
+    /// waits behind another one or was throttled, are stale from now on.
     pub(super) fn drop_queued(&mut self, cutover: &CutoverName) {
         self.note_foreign(cutover);
         let mut dropped = Vec::new();
@@ -147,7 +147,7 @@ impl Performer {
         }
     }
 
-    /// Waits for the next outcome.
+    /// Waits for the next result of a write.
     pub(super) async fn next(&mut self) -> WriteOutcome {
         match self.outcomes.recv().await {
             Some(outcome) => self.note(outcome),
@@ -156,7 +156,7 @@ impl Performer {
         }
     }
 
-    /// The next outcome, if there is one already.
+    /// Returns the next result of a write; `None` if none has arrived.
     pub(super) fn try_next(&mut self) -> Option<WriteOutcome> {
         let outcome = self.outcomes.try_recv().ok()?;
         Some(self.note(outcome))

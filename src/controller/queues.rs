@@ -20,7 +20,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(2);
 /// A zone, and the credentials that it is written with.
 pub(super) type WritePlace = (Account, ZoneId);
 
-/// One cutover's part of a zone's queue. Its parts go in one atomic batch.
+/// One cutover's job in a zone's queue. Its parts go into one atomic batch.
 #[derive(Debug, Clone)]
 pub(super) struct ZoneJob {
     pub(super) cutover: CutoverName,
@@ -31,9 +31,9 @@ pub(super) struct ZoneJob {
     pub(super) send_by: Option<Instant>,
     /// The epoch of the stream when the order was decided; see [`Head`].
     pub(super) epoch: u64,
-    /// Its label in the batch's comment.
+    /// The name of the job in the batch's comment.
     pub(super) label: String,
-    /// How often it was sent and throttled.
+    /// Number of times that it was sent and throttled.
     pub(super) throttled: u32,
 }
 
@@ -41,15 +41,15 @@ pub(super) struct ZoneJob {
 #[derive(Debug, Clone)]
 pub(super) struct WriteOutcome {
     pub(super) cutover: CutoverName,
-    /// To be appended to the cutover's stream.
+    /// The event to append to the cutover's stream.
     pub(super) event: Event,
-    /// The number of its groups; they are no longer under way.
+    /// Number of its groups, which are no longer under way.
     pub(super) groups: usize,
-    /// The zone, if the job was a revert.
+    /// The zone if the job was a revert; otherwise `None`.
     pub(super) reverted_in: Option<ZoneId>,
 }
 
-/// State that the writers of the zones share.
+/// The state that the writers of all zones share.
 pub(super) struct SharedQueues {
     pub(super) dns: Arc<dyn Dns>,
     pub(super) journal: Arc<dyn Journal>,
@@ -63,11 +63,12 @@ pub(super) struct SharedQueues {
 /// The head of a stream as this process has seen it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Head {
-    /// Its last entry.
+    /// Sequence number of the last entry in the stream.
     pub(super) seq: u64,
-    /// How often somebody else has written to it. A step that was decided before is stale (semantics A1).
+    /// Number of times that somebody else has written to the stream. A step that was decided before the last of them is
+    /// stale (semantics A1).
     pub(super) epoch: u64,
-    /// A person has abandoned the cutover: nothing more is written, not even a queued revert.
+    /// True if a person has abandoned the cutover. Then nothing more is written, not even a queued revert.
     pub(super) abandoned: bool,
 }
 
@@ -78,8 +79,8 @@ pub(super) struct ZoneQueue {
 }
 
 impl SharedQueues {
-    /// Takes the most urgent jobs of a zone out of its queue: only reverts while there are any. Returns `None` if the
-    /// queue is empty; the writer then ends.
+    /// Removes the most urgent jobs of a zone from its queue and returns them: only reverts while there are any. `None`
+    /// if the queue is empty; the writer then ends.
     pub(super) fn take(&self, place: &WritePlace) -> Option<Vec<ZoneJob>> {
         let mut queues = lock(&self.queues);
         let queue = queues.get_mut(place)?;
@@ -104,7 +105,7 @@ impl SharedQueues {
         queue.jobs.iter().any(|job| job.purpose == Purpose::Revert)
     }
 
-    /// Returns when a revert is queued for the zone.
+    /// Waits until a revert is queued for the zone.
     pub(super) async fn revert_queued(&self, place: &WritePlace) {
         loop {
             let ring = self.reverts.notified();
@@ -117,7 +118,7 @@ impl SharedQueues {
         }
     }
 
-    /// Puts jobs back, behind those that were queued meanwhile.
+    /// Puts jobs back into the queue, behind those that were queued meanwhile.
     pub(super) fn put_back(&self, place: &WritePlace, jobs: Vec<ZoneJob>) {
         lock(&self.queues)
             .entry(place.clone())
@@ -126,7 +127,7 @@ impl SharedQueues {
             .extend(jobs);
     }
 
-    /// The head of a stream as this process has seen it.
+    /// Returns the head of a stream as this process has seen it.
     pub(super) fn known(&self, cutover: &CutoverName) -> Head {
         lock(&self.heads).get(cutover).copied().unwrap_or_default()
     }
@@ -204,7 +205,7 @@ impl SharedQueues {
             groups: parts.len(),
             reverted_in,
         };
-        // The receiver lives as long as the controller; after that nobody waits for the outcome.
+        // The receiver lives as long as the controller; after that nobody waits for the result.
         self.outcomes.send(outcome).unwrap_or_default();
     }
 }
@@ -214,7 +215,8 @@ pub(super) fn groups(parts: &[Part]) -> Vec<usize> {
     unique.into_iter().collect()
 }
 
-/// Locks, also if the lock is poisoned: a writer that panicked left the data whole, and the way back must stay open.
+/// Locks a mutex even if it is poisoned. A writer that panicked left the data consistent, and the way back must stay
+/// open.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Reads of groups that are under way: each cutover is decided as soon as all of its zones have answered.
+//! Readings of groups that are in progress. Each cutover is decided as soon as all its zones have answered.
 
 use std::collections::BTreeSet;
 
@@ -12,21 +12,22 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 use crate::engine::warnings;
 
-/// A read of the groups of some cutovers. Dropping this cancels the rest of it.
+/// A reading of the groups of some cutovers. If this is dropped, the calls still in progress are cancelled.
 pub(super) struct Reading {
-    /// The cutovers that wait for it, and the last entry of another controller on each stream when the read began.
+    /// The cutovers that wait for it, each with the last entry of another controller in its stream when the reading
+    /// began.
     names: Vec<(CutoverName, u64)>,
     reads: Reads,
     at: Timestamp,
 }
 
 impl Reading {
-    /// Returns true if no cutover waits for it any longer.
+    /// Returns true if no cutover waits for this reading any longer.
     pub(super) fn is_over(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Waits until more of it has arrived. Cancel-safe: nothing is lost if the wait is dropped.
+    /// Waits until more groups have arrived. Cancel-safe: nothing is lost if the wait is dropped.
     pub(super) async fn arrives(&mut self) {
         self.reads.next().await;
     }

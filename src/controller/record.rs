@@ -9,7 +9,8 @@ use super::queues::WriteOutcome;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 
-/// The most append races that a fact may lose before it waits for the next round (semantics F1).
+/// Largest number of times that a fact's append may fail because somebody else appended first. After that the fact
+/// waits for the next round (semantics F1).
 const RACES_MAX: usize = 5;
 
 impl Controller {
@@ -20,7 +21,7 @@ impl Controller {
         }
         let now = self.now();
         let flushed = self.book.flush_all(now).await;
-        // If nothing waited, nothing was written.
+        // If no revert was waiting, nothing was written, so success counts only as a read.
         self.journal_was_read(flushed)?;
         self.name_outcomes();
         let mut answered = BTreeSet::new();
@@ -34,12 +35,13 @@ impl Controller {
         Ok(answered)
     }
 
-    /// Keeps an outcome until the journal has it.
+    /// Keeps the result of a write until the journal has it.
     pub(super) fn note_outcome(&mut self, outcome: WriteOutcome) {
         self.outcomes.push((outcome.cutover, outcome.event));
     }
 
-    /// Groups outcomes into appends and gives each its id: the id stays the same, however often the append is tried.
+    /// Puts results into lots that are appended together, and gives each lot its append ID, which stays the same
+    /// however often the append is tried.
     fn name_outcomes(&mut self) {
         let outcomes = std::mem::take(&mut self.outcomes);
         for facts in outcomes.chunks(APPEND_EVENTS_MAX) {
@@ -48,7 +50,7 @@ impl Controller {
         }
     }
 
-    /// Appends facts together. Returns those that the journal cannot take now.
+    /// Appends facts together. Returns those that cannot be journaled now.
     async fn write_down(
         &mut self,
         mut facts: Facts,

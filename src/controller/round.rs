@@ -1,4 +1,4 @@
-//! One round: the journal and commands, then cutovers that go back, then all others (semantics F).
+//! Does one round: it reads the journal, then decides cutovers that go back, and then all others (semantics F).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,23 +22,25 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, WeightPair};
 use crate::ports::{Glance, Heartbeat, JournalError};
 
-/// The longest wait for a heartbeat to be written: the next round must not be late because of it.
+/// Longest wait for a heartbeat to be written, so that it does not make the next round late.
 const BEAT_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often groups are read in one round: first for the cutovers that want them, then for those that revert because of
-/// what was read.
+/// Largest number of times that groups are read in one round: first for the cutovers that need them, then for those
+/// that revert because of what was read.
 const READS_MAX: usize = 3;
 
 /// The cutovers that a round is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Due {
+    /// All cutovers of this controller.
     All,
+    /// Only these cutovers, and those for which something is new.
     Only(BTreeSet<CutoverName>),
 }
 
 impl Controller {
-    /// Does one round over the cutovers that are due and over those that have news: an entry by a person, a reply to a
-    /// write, a look at their jobs, a read-back that waited, or a free slot.
+    /// Does one round over the cutovers that are due and over those for which something is new: an entry by a person, a
+    /// reply to a write, a reading of their jobs, a read-back that waited, or a free slot.
     pub(super) async fn round(&mut self, due: &Due) -> Result<(), ControllerError> {
         self.refresh().await?;
         // Writes that were answered are read back at once, all of them together.
@@ -123,7 +125,7 @@ impl Controller {
         }
     }
 
-    /// Notes the answer to a read of the journal, which is none about writes.
+    /// Records the result of reading the journal. It does not show whether the journal can be written.
     pub(super) fn journal_was_read(
         &mut self,
         answer: Result<(), JournalError>,
@@ -135,7 +137,7 @@ impl Controller {
         self.journal_answered(answer)
     }
 
-    /// Notes whether the journal is up. A journal that is down is no error; one that can never be used is.
+    /// Records whether the journal is up. A journal that is down is no error; one that can never be used is.
     pub(super) fn journal_answered(
         &mut self,
         answer: Result<(), JournalError>,
@@ -171,7 +173,7 @@ impl Controller {
         }
     }
 
-    /// Tells the writers what this process has seen of a stream.
+    /// Tells the writers the last entry of a stream that this process has folded.
     pub(super) fn note_head(&self, name: &CutoverName) {
         if let Some(state) = self.book.state(name) {
             self.performer.note_head(name, state.seq);
@@ -186,7 +188,8 @@ impl Controller {
         state.phase == Phase::Reverting || state.rollback.is_some()
     }
 
-    /// Observes and decides some cutovers, journals their events and hands over their orders.
+    /// Observes and decides some cutovers, journals their events and hands over their orders. Reads alarms and metrics
+    /// only if `signals`.
     async fn pass(
         &mut self,
         mut names: Vec<CutoverName>,
@@ -206,8 +209,8 @@ impl Controller {
         self.decide_seen(names, seen).await
     }
 
-    /// Decides cutovers whose signals have been read, journals their events and hands over their orders; reads the
-    /// groups of those that want it.
+    /// Decides cutovers whose signals have been read, journals their events and hands over their orders. Reads the
+    /// groups of those that need them.
     pub(super) async fn decide_seen(
         &mut self,
         names: Vec<CutoverName>,
@@ -232,15 +235,15 @@ impl Controller {
                     ready.push(name.clone());
                 }
             }
-            // Cutovers that need no groups are decided before any group is read: if they revert, they are read with the
-            // rest.
+            // Cutovers that need no groups are decided before any group is read. If they revert, their groups are read
+            // together with the others.
             self.decide_until_quiet(&ready, &mut seen).await?;
             let now = self.now();
             ready.retain(|name| {
                 !read.contains(name) && self.reads_now(name, &postponed, &seen, now)
             });
             reading.extend(ready);
-            // Zones that must be looked up first come last: a look-up may take long, and nothing is under way there
+            // Zones that must be looked up first come last: a look-up may take long, and no write is under way in them
             // yet.
             let (known, unknown): (Vec<CutoverName>, Vec<CutoverName>) =
                 reading.into_iter().partition(|name| {
@@ -264,8 +267,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Returns true if a cutover's groups are to be read now: it wants them, and neither its look for drift nor its
-    /// read-back is put off.
+    /// Returns true if a cutover's groups are to be read now: it needs them, and neither its drift check nor its
+    /// read-back is postponed.
     fn reads_now(
         &self,
         name: &CutoverName,
@@ -279,8 +282,8 @@ impl Controller {
         !self.reads_back_later(name) && self.wants_groups(name, seen, now)
     }
 
-    /// Returns true if only the read-backs of a revert are left, and another revert in one of its zones is not sent
-    /// yet: a read-back would use up calls that the unsent write needs (semantics L3).
+    /// Returns true if a revert has only its read-backs left, and another revert in one of its zones is not sent yet. A
+    /// read-back would use up calls that the unsent write needs (semantics L3).
     fn reads_back_later(&self, name: &CutoverName) -> bool {
         let Some(state) = self.book.state(name) else {
             return false;
@@ -295,8 +298,8 @@ impl Controller {
         images.any(|image| self.performer.is_reverting_in(&image.zone))
     }
 
-    /// The reverts that waited for others to be sent and whose read-backs are now due. They are read together, so that
-    /// they share pages.
+    /// Returns the reverts that waited for others to be sent and whose read-backs are now due. They are read together,
+    /// so that they share pages.
     fn free_read_backs(&mut self) -> BTreeSet<CutoverName> {
         let (later, free) = std::mem::take(&mut self.read_back_later)
             .into_iter()
@@ -337,7 +340,7 @@ impl Controller {
         !state.has_started() && decision.takes_a_step()
     }
 
-    /// The observation of a cutover before anything is read.
+    /// Returns the observation of a cutover before anything is read; `None` if the cutover is unknown.
     fn blank(&self, name: &CutoverName, claims: &Claims<'_>) -> Option<Observation> {
         let state = self.book.state(name)?;
         let note = self.notes.get(name);
@@ -368,8 +371,9 @@ impl Controller {
         })
     }
 
-    /// The time at which all gates of a cutover were last seen to pass, by the wall clock, and how long ago that was by
-    /// the monotonic clock. Both are read together: values of different age look like a clock that was set.
+    /// Returns when all gates of a cutover were last seen to pass, by the wall clock, and how long ago that was by the
+    /// monotonic clock. Both are `None` if a gate did not pass at the last decision. Both are read together, because
+    /// values of different age would look like a clock that was set.
     pub(super) fn passed(&self, name: &CutoverName) -> (Option<Timestamp>, Option<SignedDuration>) {
         let Some(note) = self.notes.get(name) else {
             return (None, None);
@@ -378,7 +382,8 @@ impl Controller {
         (note.passed_at, ago.and_then(Result::ok))
     }
 
-    /// AWS's clock minus ours, by the latest replies.
+    /// Returns AWS's clock minus this machine's, by the latest replies of Route 53 and CloudWatch, whichever differs
+    /// more; `None` if there was no reply.
     pub(super) fn clock_skew(&self) -> Option<SignedDuration> {
         let skews = [self.eyes.dns.clock_skew(), self.eyes.signals.clock_skew()];
         skews.into_iter().flatten().max_by_key(|skew| skew.abs())
@@ -436,7 +441,7 @@ impl Controller {
         is_paced || last.elapsed() >= spaced
     }
 
-    /// The time at which the next heartbeat is due, if there was a round since the last one.
+    /// Returns when the next heartbeat is due; `None` if there was no round since the last one.
     pub(super) fn next_beat(&self) -> Option<Instant> {
         if !self.beat_owed {
             return None;
@@ -444,7 +449,7 @@ impl Controller {
         Some(self.beat_at? + self.outside.journal.beat_interval())
     }
 
-    /// Writes a heartbeat, so that `status` can tell that a controller is running and what it sees.
+    /// Writes a heartbeat, so that `status` can tell that a controller is running and what it has read.
     pub(super) async fn beat(&mut self) {
         let mut glances = BTreeMap::new();
         for state in self.states() {
@@ -495,7 +500,7 @@ pub(super) fn decide_checked(
         };
     }
     if violation.invariant == Invariant::I13 && decision.order.is_none() {
-        // It concerns only jobs: they are not switched on twice, not even on the way back.
+        // The violation concerns only jobs: they are not switched on twice, not even on the way back.
         return Decision {
             events: violation.halts(state).into_iter().collect(),
             because: decision.because,
@@ -511,7 +516,7 @@ pub(super) fn decide_checked(
     }
 }
 
-/// The weights of each group as read in this round.
+/// Returns the weights of each group as read in this round; `None` for a group that was not read.
 fn weights(state: &State, observation: &Observation) -> Vec<Option<WeightPair>> {
     let mut weights = Vec::new();
     for (group, reading) in state.plan().records.iter().zip(&observation.groups) {

@@ -1,4 +1,4 @@
-//! Repeats rounds: the events that start one, and the end of a run.
+//! Repeats rounds: waits for the events that start one, and ends the run.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -18,38 +18,40 @@ use crate::engine::notify::channel_shown;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
 
-/// How long after the first reading at the baseline the weights count as back although jobs or hooks keep the revert
-/// from ending. Our last write may land 30 s after its intent (semantics A3); the reading after that is in by then.
+/// How long after the first reading at the baseline the weights count as back, although jobs or hooks keep the revert
+/// from ending. Our last write may land up to 30 s after its intent (semantics A3), and a reading follows within this
+/// time.
 const WEIGHTS_ARE_BACK_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long a controller that stops waits for writes on the wire (semantics A1: an operation takes at most 10 s), pages
-/// and channels. Together with the last appends it ends before `cli/signals.rs` ends the process.
+/// and channels. Together with the last appends, it ends before `cli/signals.rs` ends the process.
 const FINISH_WITHIN: Duration = Duration::from_secs(12);
 
-/// The same for a controller that ends by itself. Another process that was killed during a delivery holds its claim for
-/// [`CLAIM_FOR`], and no later controller may come to deliver that message.
+/// How long a controller that ends by itself waits for the same. Another process that was killed during a delivery
+/// holds its claim for [`CLAIM_FOR`], and no later controller may come to deliver that message.
 const LAST_WORDS_WITHIN: Duration = CLAIM_FOR.saturating_add(Duration::from_secs(18));
 
-/// How long a single run starts calls of hooks and looks and switches of jobs; the next run does the rest.
+/// How long `run --once` may start calls of hooks, and readings and switches of jobs. The next run does what is left.
 const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long a single run waits for the calls that it started: slightly longer than the longest hook.
+/// How long `run --once` waits for the calls that it started: slightly longer than the longest hook.
 const ERRANDS_WITHIN: Duration = Duration::from_mins(11);
 
 /// How long a controller that has nothing else to do keeps trying to deliver pages (semantics L10).
 const PAGES_WITHIN: Duration = Duration::from_mins(15);
 
-/// The same for a single run (semantics L10).
+/// How long `run --once` keeps trying to deliver pages (semantics L10).
 const PAGES_WITHIN_ONCE: Duration = Duration::from_mins(1);
 
-/// The shortest sleep: a bound on how fast rounds can follow each other.
+/// Shortest sleep. It bounds how fast rounds can follow each other.
 const SLEEP_MIN: Duration = Duration::from_millis(20);
 
-/// The pause before a journal that did not answer is read again.
+/// Time before a journal that did not answer is read again.
 const JOURNAL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Controller {
-    /// Repeats rounds until nothing is left to do, or `stop` is ready. One that stays goes on until `stop`.
+    /// Repeats rounds until nothing is left to do, or `stop` is ready. If the settings say `stays`, it goes on until
+    /// `stop`.
     ///
     /// # Errors
     /// The journal cannot be used.
@@ -59,7 +61,7 @@ impl Controller {
         let mut looked_at = Instant::now();
         let mut tells_until = None;
         loop {
-            // Measured from the beginning of the round: a long round does not delay the next one.
+            // Measured from the start of the round, so that a long round does not delay the next one.
             if due == Due::All {
                 looked_at = Instant::now();
             }
@@ -85,8 +87,9 @@ impl Controller {
         }
     }
 
-    /// Does one round, and waits for the hooks, switches and looks at jobs that it started, so that their results are
-    /// decided in the same run. While it waits there are rounds as in [`Controller::run`], so that alarms are read.
+    /// Does one round, and waits for the calls of hooks and the switches and readings of jobs that it started, so that
+    /// their results are decided in the same run. While it waits, rounds go on as in [`Controller::run`], so that
+    /// alarms are read.
     ///
     /// # Errors
     /// The journal cannot be used.
@@ -109,7 +112,7 @@ impl Controller {
             self.round(&due).await?;
             self.refresh().await?;
         }
-        // Rounds go on meanwhile, so that no revert waits for a page.
+        // Rounds go on while pages are delivered, so that no revert waits for a page.
         let until = Instant::now() + PAGES_WITHIN_ONCE.saturating_sub(FINISH_WITHIN);
         while !self.owed().is_empty() && Instant::now() < until {
             let due = self.wait(looked_at, Some(until)).await;
@@ -122,8 +125,8 @@ impl Controller {
         self.end(!self.owed().is_empty()).await
     }
 
-    /// The time until which a controller that has nothing else to do keeps trying to deliver pages. `None` if it owes
-    /// none, has other work, or is a rollback that a person waits for. `before` is the last result.
+    /// Returns until when a controller that has nothing else to do keeps trying to deliver pages. `None` if no page is
+    /// undelivered, it has other work, or it is a rollback that a person waits for. `before` is the last result.
     fn tells_until(&self, before: Option<Instant>) -> Option<Instant> {
         if self.settings.stays || self.settings.scope != Scope::Files || !self.is_over() {
             return None;
@@ -145,7 +148,7 @@ impl Controller {
 
     /// Ends the run: waits for deliveries under way, and logs the pages that were not delivered.
     ///
-    /// A controller that owed pages has waited for them already.
+    /// `owes_pages` is true if the controller has already waited for undelivered pages; it then waits less.
     async fn end(&mut self, owes_pages: bool) -> Result<(), ControllerError> {
         let within = if owes_pages {
             FINISH_WITHIN
@@ -164,7 +167,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Waits for an event that needs a round, until `tells_until` at most.
+    /// Waits for an event that needs a round, at most until `tells_until`. `looked_at` is when the last round over all
+    /// cutovers began.
     async fn wait(&mut self, looked_at: Instant, tells_until: Option<Instant>) -> Due {
         if self.book.has_foreign() || self.book.has_fleet_news() {
             return Due::Only(BTreeSet::new());
@@ -201,7 +205,7 @@ impl Controller {
         }
     }
 
-    /// The time at which the next cutover is to be decided again or a heartbeat is due, if there is one.
+    /// Returns when the next cutover must be decided again or a heartbeat is due; `None` if neither is known.
     fn next_wake(&self) -> Option<Instant> {
         let mut first: Option<Timestamp> = None;
         // The time is compared first: it is cheaper than the look-up, and this runs at every wake-up.
@@ -215,7 +219,7 @@ impl Controller {
         first.into_iter().chain(self.next_beat()).min()
     }
 
-    /// The time at which each cutover with a note is to be decided again, if it has one.
+    /// Returns the cutovers that must be decided again, each with the time.
     fn wakes(&self) -> impl Iterator<Item = (&CutoverName, Timestamp)> {
         let notes = self.notes.iter();
         notes.filter_map(|(name, note)| Some((name, note.glance.as_ref()?.next_at?)))
@@ -229,7 +233,7 @@ impl Controller {
             .collect()
     }
 
-    /// Waits for writes, calls and deliveries under way, and journals their results.
+    /// Waits at most `within` for writes, calls and deliveries under way, and journals their results.
     async fn finish(&mut self, within: Duration) -> Result<(), ControllerError> {
         let deadline = Instant::now() + within;
         self.channels.hurry();
@@ -303,14 +307,13 @@ impl Controller {
     }
 }
 
-/// A list of recipients, for messages.
+/// Returns a list of channels for messages.
 fn names(names: &BTreeSet<String>) -> String {
     let names: Vec<String> = names.iter().map(|name| channel_shown(name)).collect();
     lists::some(&names, ", ")
 }
 
-/// Returns when there is a new entry. While the journal is down, new entries cannot be read, so it asks at most once a
-/// second.
+/// Waits for a new entry. While the journal is down, new entries cannot be read, so it asks at most once a second.
 async fn appended(book: &Book, down: bool) {
     if down {
         tokio::time::sleep(JOURNAL_AGAIN_AFTER).await;
@@ -318,7 +321,7 @@ async fn appended(book: &Book, down: bool) {
     book.changed().await;
 }
 
-/// Returns at that time, but not before the shortest sleep; never if there is no time.
+/// Waits until `wake`, but at least [`SLEEP_MIN`]. Never ends if there is no time.
 async fn wakes_at(wake: Option<Instant>) {
     match wake {
         Some(at) => tokio::time::sleep_until(at.max(Instant::now() + SLEEP_MIN)).await,

@@ -1,4 +1,4 @@
-//! Reads the series that metric gates need: once for all cutovers that want them, and only when there is more to read.
+//! Reads the series that metric gates need: once for all cutovers that need them, and only if there is more to read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::engine::plan::Account;
 use crate::engine::state::State;
 use crate::ports::series_within;
 
-/// How long after its last minute a reading is kept.
+/// How long a reading is kept after its last minute.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(2);
 
 /// The series that were read in earlier rounds. A complete minute no longer changes, so a series is read again only if
-/// other minutes are wanted, or if it could not be read.
+/// other minutes are needed, or if it could not be read.
 #[derive(Default)]
 pub(super) struct SeriesMemory {
     read: BTreeMap<(Account, Query), (Minutes, SeriesReading)>,
 }
 
-/// Reads of series that are under way.
+/// Readings of series that are in progress.
 pub(super) struct SeriesRead(JoinSet<(Account, BTreeMap<Query, Minutes>, Readings)>);
 
 impl SeriesMemory {
-    /// Starts to read the series that these cutovers want at `now` and that are not known.
+    /// Starts to read the series that these cutovers need at `now` and that were not read yet.
     pub(super) fn begin(&self, eyes: &Eyes, states: &[&State], now: Timestamp) -> SeriesRead {
         let mut all: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
         for state in states {
@@ -43,7 +43,7 @@ impl SeriesMemory {
         self.read_new(eyes, &all)
     }
 
-    /// Waits for the reads.
+    /// Waits for the readings and keeps them. Forgets those older than [`FORGOTTEN_AFTER`].
     pub(super) async fn finish(&mut self, mut reads: SeriesRead, now: Timestamp) {
         while let Some(joined) = reads.0.join_next().await {
             // If the adapter panics, its series stay unread, which is Unknown.

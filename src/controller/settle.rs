@@ -21,14 +21,15 @@ use crate::engine::observation::{GroupReading, Observation};
 use crate::engine::units::CutoverName;
 use crate::ports::JournalError;
 
-/// The most decisions about one cutover in one round. It is a bound that is never reached in practice.
+/// Largest number of decisions about one cutover in one round. It is never reached in practice.
 const DECISIONS_MAX: usize = 20;
 
-/// The most append races that one cutover may lose in one round (semantics F1).
+/// Largest number of times in one round that a cutover's append may fail because somebody else appended first
+/// (semantics F1).
 const RACES_MAX: usize = 5;
 
-/// How long decisions are journaled before the orders among them are handed over. An intended write may be sent for
-/// 15 s, and a journal on a slow disk must not use that up. The rest is decided afresh.
+/// How long decisions are journaled before their orders are handed over. An intended write may be sent for 15 s, and a
+/// journal on a slow disk must not use that up. Cutovers whose events were not journaled by then are decided again.
 const GATHER_FOR: Duration = Duration::from_secs(1);
 
 /// An order, its cutover, and the epoch of the cutover's stream when the order was decided.
@@ -56,7 +57,7 @@ impl Proposal {
         self.decision.goes_back()
     }
 
-    /// Returns true if the cutover gets another plan.
+    /// Returns true if the events give the cutover another plan.
     fn accepts(&self) -> bool {
         let mut events = self.draft.events.iter();
         events.any(|event| matches!(event, Event::PlanAccepted { .. }))
@@ -68,7 +69,7 @@ impl Proposal {
     }
 }
 
-/// Gives back a decision that was not journaled: it does not count against the bound.
+/// Does not count a decision against [`DECISIONS_MAX`], because it was not journaled.
 fn unspent(open: &mut BTreeMap<CutoverName, OpenCutover>, name: &CutoverName) {
     if let Some(mine) = open.get_mut(name) {
         mine.decisions = mine.decisions.saturating_sub(1);
@@ -126,7 +127,8 @@ impl Controller {
                 continue;
             };
             if !proposal.decision.fleet.is_empty() {
-                // All of them saw the same free slots. Once these are taken, the others decide again.
+                // All of them saw the same free slots. After these have been given out, the other cutovers are decided
+                // again.
                 if slots == 0 && taken {
                     unspent(open, &name);
                     continue;
@@ -135,7 +137,8 @@ impl Controller {
             }
             proposals.push(proposal);
         }
-        // A journal that hangs costs its two seconds once. Reverts go first, because they need not wait for it.
+        // Reverts go first, because they need not wait for the journal. If it hangs, its two seconds are lost only
+        // once.
         proposals.sort_by_key(|proposal| !proposal.reverts());
         proposals
     }
@@ -188,8 +191,8 @@ impl Controller {
         None
     }
 
-    /// Discards the groups if another controller has written since they were read: one of its writes may have changed
-    /// the records in between.
+    /// Discards the readings of the groups if another controller has written to the stream since they were read: one of
+    /// its writes may have changed the records in between.
     fn drop_outdated(&mut self, name: &CutoverName, observation: &mut Observation) {
         let Some(note) = self.notes.get(name) else {
             return;
@@ -204,7 +207,7 @@ impl Controller {
         }
     }
 
-    /// Journals proposals, many cutovers in an append, for at most about [`GATHER_FOR`]; the rest is decided again.
+    /// Journals proposals, many cutovers in one append, for about [`GATHER_FOR`] at most. The others are decided again.
     /// Returns the cutovers that are done for this round.
     async fn journal_proposals(
         &mut self,
@@ -219,7 +222,7 @@ impl Controller {
             let now = self.now();
             let answers = self.book.append_group(now, &group).await;
             let group: Vec<Proposal> = proposals.by_ref().take(group.len()).collect();
-            // Taken before anything else is read: an entry that comes after the append makes its orders stale.
+            // The epochs are read before anything else: an entry that comes after the append makes its orders stale.
             let mut epochs = Vec::new();
             for proposal in &group {
                 epochs.push(self.performer.epoch(&proposal.draft.name));
@@ -240,7 +243,7 @@ impl Controller {
                 if !self.take_answer(proposal, answer, epoch, (mine, observation))? || accepts {
                     left.push(name.clone());
                 }
-                // The readings belong to the plan before.
+                // The readings belong to the previous plan.
                 if accepts {
                     seen.remove(&name);
                 }
@@ -256,8 +259,8 @@ impl Controller {
         Ok(left)
     }
 
-    /// The streams besides its own that a step depends on, and where each stands: the fleet's, and for a start those
-    /// of the cutovers that it comes after.
+    /// Returns the streams besides its own that a step depends on, each with its last entry: `@fleet`, and for a start
+    /// those of the cutovers that it comes after. Empty if the decision takes no step.
     fn conditions(&self, name: &CutoverName, decision: &Decision) -> Vec<(CutoverName, u64)> {
         if !decision.takes_a_step() {
             return Vec::new();
@@ -266,7 +269,8 @@ impl Controller {
         if let Some(state) = self.book.state(name)
             && !state.has_started()
         {
-            // Its own stream is a condition anyway; a plan that comes after itself is refused when it is loaded.
+            // The cutover's own stream is a condition anyway; a plan that comes after itself is refused when it is
+            // loaded.
             let after = state.plan().after.iter();
             streams.extend(after.filter(|other| *other != name).cloned());
         }
@@ -278,8 +282,8 @@ impl Controller {
         conditions
     }
 
-    /// Reads the journal if the fleet has a failure budget: reverts of other controllers count before anything is
-    /// decided.
+    /// Reads the journal if the fleet has a failure budget, so that reverts of other controllers count before anything
+    /// is decided.
     async fn see_setbacks(&mut self) -> Result<(), ControllerError> {
         if self.book.fleet().settings.failure_budget.is_some() {
             self.refresh().await?;
@@ -287,7 +291,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Takes the journal's answer to one proposal. Returns false if the cutover is done for this round.
+    /// Handles the journal's answer to one proposal. Returns false if the cutover is done for this round.
     fn take_answer(
         &mut self,
         proposal: Proposal,
@@ -319,7 +323,7 @@ impl Controller {
             self.performer.drop_queued(name);
             mine.order = None;
         }
-        // Jobs and hooks are begun only after the journal itself has taken the intent.
+        // Jobs and hooks are begun only if the intent is in the journal itself, not only in memory.
         if journaled {
             let prepared = self.prepare_errands(name, proposal.decision.errands);
             observation.beside.under_way.extend(prepared);
@@ -332,7 +336,7 @@ impl Controller {
         Ok(true)
     }
 
-    /// Hands orders to the writers of their zones: many together, so that they can be packed into few batches.
+    /// Hands orders to the writers of their zones, many together, so that they can be packed into few batches.
     fn hand_over(&mut self, mut orders: Vec<Decided>) {
         orders.sort_by_key(|(_, order, _)| order.purpose);
         let now = self.now();
@@ -361,7 +365,7 @@ impl Controller {
     }
 }
 
-/// Ends a cutover's part in this round; its order, if it has one, is ready.
+/// Ends a cutover's part in this round. Its order, if it has one, is added to `orders`.
 fn rest(
     name: &CutoverName,
     open: &mut BTreeMap<CutoverName, OpenCutover>,

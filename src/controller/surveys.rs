@@ -1,7 +1,8 @@
-//! Surveys before a start: the records around the plan's own, read once for all cutovers that start in a zone.
+//! Surveys before a start: readings of the records around the plan's own, made once for all cutovers that start in a
+//! zone.
 //!
 //! A survey of a large zone takes more pages than a round may wait for. It runs in parallel to the rounds, and only the
-//! starts that want it wait.
+//! starts that need it wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,12 +25,12 @@ use crate::ports::{CallError, Dns, Signals, Zone, follow_aliases};
 /// The longest time for a survey: enough for the 34 pages of a zone of 10,000 record sets among other calls.
 const SURVEY_WITHIN: Duration = Duration::from_mins(1);
 
-/// How often a survey is tried before it counts as failed.
+/// Number of tries of a survey before it counts as failed.
 const TRIES: u32 = 3;
-/// The pause between two tries.
+/// Time between two tries.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the result of a survey is used.
+/// How long the result of a survey is used before the zone is surveyed again.
 const VALID: SignedDuration = DRIFT_CHECK_EVERY;
 
 /// A zone, and the credentials that it is read with.
@@ -37,34 +38,35 @@ pub(super) type SurveyPlace = (Account, ZoneId);
 
 type SurveyOutcome = Result<Arc<Around>, CallError>;
 
-/// A zone to survey.
+/// A zone that must be surveyed.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    /// As the plan names it.
+    /// The zone as the plan names it.
     pub(super) named: ZoneRef,
-    /// As it was found, if it was looked up.
+    /// The zone as it was found; `None` if it was not looked up.
     pub(super) zone: Option<Zone>,
-    /// The groups that are to start.
+    /// The groups of the cutovers that are about to start.
     pub(super) groups: BTreeSet<GroupName>,
 }
 
-/// One survey, under way or done.
+/// A survey that is in progress or done.
 struct Survey {
     began_at: Timestamp,
     groups: BTreeSet<GroupName>,
     outcome: watch::Receiver<Option<SurveyOutcome>>,
-    /// Cancelled when this is dropped.
+    /// The task that reads. It is cancelled when this is dropped.
     _task: JoinSet<()>,
 }
 
-/// The surveys of this process, the last one of each zone.
+/// The last survey of each zone by this process.
 #[derive(Default)]
 pub(super) struct Surveys {
     known: BTreeMap<SurveyPlace, Survey>,
 }
 
 impl Surveys {
-    /// Starts the surveys that are wanted and not known. Returns tasks that wait for each zone.
+    /// Starts the surveys that are needed and not known. Returns one task per zone, which ends when its survey has
+    /// ended.
     pub(super) fn begin(
         &mut self,
         dns: &Arc<dyn Dns>,
@@ -99,7 +101,7 @@ impl Surveys {
         covers && !failed && now.duration_since(survey.began_at) < VALID
     }
 
-    /// The surroundings of a group, as far as they are known.
+    /// Returns the records around a group, as far as they were read.
     pub(super) fn reading(&self, place: &SurveyPlace, group: &GroupName) -> AroundReading {
         let Some(survey) = self.known.get(place) else {
             return AroundReading::NotRead;
@@ -169,7 +171,7 @@ async fn try_to_look(
     }
 }
 
-/// Reads the records and zones around groups of a zone.
+/// Reads the records around some groups of a zone, and the zones below it.
 async fn look_around(
     dns: &dyn Dns,
     account: &Account,
@@ -187,7 +189,8 @@ async fn look_around(
     let (mut longer, mut longer_unread) = (Vec::new(), None);
     match dns.zones_below(account, &zone).await {
         Ok(zones) => longer.extend(zones.into_iter().map(|zone| (zone.id, zone.name))),
-        // Plans that name zones by id have never needed this action. It is reported, and holds nothing.
+        // Plans that name zones by ID did not need permission for this action before. So its lack is reported, and
+        // holds nothing.
         Err(error) if error.class == FailureClass::Denied => {
             longer_unread = Some(error.to_string());
         }
@@ -201,7 +204,7 @@ async fn look_around(
     })
 }
 
-/// Reads the surroundings of one group now, for previews.
+/// Reads the records around one group now, for previews. Waits at most `SURVEY_WITHIN`.
 pub async fn around_now(
     dns: &dyn Dns,
     account: &Account,
@@ -223,8 +226,8 @@ pub async fn around_now(
     }
 }
 
-/// Returns true if the surroundings of a cutover's groups are to be read: it is about to start, or one of its images
-/// leads through an alias whose TTL is not known.
+/// Returns true if the records around a cutover's groups must be read: it is about to start, or one of its images leads
+/// through an alias whose TTL is not known.
 pub(super) fn wants(state: &State) -> bool {
     if state.phase == Phase::Waiting {
         return state.rollback.is_none();
@@ -236,7 +239,7 @@ pub(super) fn wants(state: &State) -> bool {
     images.any(|image| around::lacks_ttl(image, &state.alias_ttls))
 }
 
-/// Warnings about starts: those that were logged, and reads of how far back alarms look.
+/// The warnings about starts that were logged, and the readings in progress of how far back alarms look.
 #[derive(Default)]
 pub(super) struct Warnings {
     told: BTreeSet<(CutoverName, String)>,
@@ -244,14 +247,14 @@ pub(super) struct Warnings {
     spans: JoinSet<Spans>,
 }
 
-/// Plans, and how far back their alarms look.
+/// The plans of some cutovers, and how far back their alarms look.
 type Spans = (
     Vec<(CutoverName, Arc<Plan>)>,
     BTreeMap<AlarmId, SignedDuration>,
 );
 
 impl Warnings {
-    /// Asks how far back the alarms of starts look, once for each cutover.
+    /// Starts to read how far back the alarms of starting cutovers look, once for each cutover.
     pub(super) fn ask(&mut self, signals: &Arc<dyn Signals>, states: &[&State]) {
         let mut fresh: BTreeMap<Account, Vec<(CutoverName, Arc<Plan>)>> = BTreeMap::new();
         for state in states {
@@ -276,7 +279,7 @@ impl Warnings {
         }
     }
 
-    /// Logs the warnings about short bakes of plans whose alarms' spans have arrived.
+    /// Logs warnings about bakes that are shorter than alarms look back, for plans whose reading has arrived.
     pub(super) fn tell_spans(&mut self) {
         while let Some(joined) = self.spans.try_join_next() {
             // If the adapter panics, the spans stay unknown, and no warning is logged.
@@ -305,7 +308,7 @@ impl Warnings {
     }
 }
 
-/// The IAM action that was denied, as policies name it.
+/// Returns the IAM action that was denied, as policies name it; `None` if the error is another one.
 pub(super) fn denied_action(error: &CallError) -> Option<String> {
     if error.class != FailureClass::Denied {
         return None;

@@ -1,4 +1,4 @@
-//! One zone's writer: packs jobs into batches, sends them, and finds the bad one when a batch is refused.
+//! The writer of one zone. It packs jobs into batches, sends them, and finds the bad job when a batch is refused.
 
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use crate::engine::event::FailureClass;
 use crate::engine::record::GroupName;
 use crate::ports::{CallError, RecordChange, Urgency};
 
-/// The longest comment of a batch. Source: Route 53 API Reference, `ChangeBatch$Comment` (`ResourceDescription`).
+/// Longest comment of a batch, in characters. Source: Route 53 API Reference, `ChangeBatch$Comment`
+/// (`ResourceDescription`).
 const COMMENT_MAX: usize = 256;
 
-/// How often a throttled revert is sent here before the failure is journaled and the next round goes on.
+/// Number of times that a throttled revert is sent before the failure is journaled and the next round tries again.
 const REVERT_TRIES: u32 = 5;
 
 /// The waits after throttled batches.
@@ -25,15 +26,15 @@ const BACKOFF: Backoff = Backoff {
     longest: SignedDuration::from_secs(4),
 };
 
-/// How often in a row batches are throttled before they are made smaller: another caller may have caused the first
-/// time.
+/// Number of times in a row that batches are throttled before they are made smaller. The first time, another caller may
+/// be the cause.
 const THROTTLED_BEFORE_HALVING: u32 = 2;
 
-/// The fewest elements to which batches are cut: calls are rationed too, and a zone's revert must not become hundreds
-/// of them.
+/// Smallest number of elements to which batches are cut. Calls are limited too, and a zone's revert must not become
+/// hundreds of them.
 const ELEMENTS_MIN: usize = 60;
 
-/// Writes until the zone's queue is empty.
+/// Writes the jobs of a zone until its queue is empty.
 pub(super) async fn write(shared: Arc<SharedQueues>, place: WritePlace) {
     let mut writer = Writer {
         shared,
@@ -49,10 +50,10 @@ pub(super) async fn write(shared: Arc<SharedQueues>, place: WritePlace) {
 struct Writer {
     shared: Arc<SharedQueues>,
     place: WritePlace,
-    /// The most elements of a batch now: halved when Route 53 throttles repeatedly, because it also limits the number
-    /// of changes (change-based throttling).
+    /// Largest number of elements of a batch now. It is halved when Route 53 throttles repeatedly, because Route 53
+    /// also limits the number of changes (change-based throttling).
     elements_max: usize,
-    /// How often in a row Route 53 has throttled.
+    /// Number of times in a row that Route 53 has throttled.
     throttled: u32,
 }
 
@@ -98,7 +99,8 @@ impl Writer {
         total.fits() && total.elements <= self.elements_max
     }
 
-    /// Cuts a revert that does not fit one batch: its groups need not move together.
+    /// Cuts a revert that does not fit into one batch, because its groups need not move together. Any other job stays
+    /// whole.
     fn cut_if_too_large(&self, job: ZoneJob) -> Vec<ZoneJob> {
         if job.purpose != Purpose::Revert || self.fits(size(&job.parts)) {
             return vec![job];
@@ -124,7 +126,8 @@ impl Writer {
         pieces
     }
 
-    /// Leaves out jobs that may no longer be sent: too late, or the journal has moved on (semantics A1).
+    /// Returns the jobs that may still be sent. The others are reported as not sent: they are too late, or the journal
+    /// has entries that this process has not seen (semantics A1).
     async fn sendable(&self, jobs: Vec<ZoneJob>) -> Vec<ZoneJob> {
         let mut sendable = Vec::new();
         for job in jobs {
@@ -136,7 +139,7 @@ impl Writer {
         sendable
     }
 
-    /// The reason why a job may no longer be sent, if there is one.
+    /// Returns why a job may no longer be sent; `None` if it may be sent.
     async fn stale(&self, job: &ZoneJob) -> Option<&'static str> {
         if self.shared.known(&job.cutover).abandoned {
             return Some("the cutover was abandoned");
@@ -149,7 +152,7 @@ impl Writer {
             .await
     }
 
-    /// Sends one batch. If it is refused, returns the batches that are to be sent instead.
+    /// Sends one batch. If it is refused, returns the batches to send instead.
     async fn write_batch(&mut self, jobs: Vec<ZoneJob>) -> Vec<Vec<ZoneJob>> {
         let changes: Vec<RecordChange> = jobs
             .iter()
@@ -184,8 +187,8 @@ impl Writer {
         }
     }
 
-    /// Waits, and returns the jobs that are to be sent again, in batches that may be smaller. A step waits no longer
-    /// than its deadline, and not at all once a revert is queued for the zone.
+    /// Waits after a throttled batch, and returns the jobs to send again, in batches that may be smaller. A step waits
+    /// no longer than its deadline, and not at all once a revert is queued for the zone.
     async fn back_off(&mut self, jobs: Vec<ZoneJob>, error: &CallError) -> Vec<Vec<ZoneJob>> {
         self.throttled += 1;
         let wait = BACKOFF.after(self.throttled).unsigned_abs();
@@ -225,8 +228,9 @@ impl Writer {
         self.pack(again)
     }
 
-    /// Handles a batch that one bad record has failed. Jobs that the message names are put aside, and the rest is sent
-    /// again. If it names none, the batch is cut in half, between cutovers; if it names all, nothing is sent again.
+    /// Handles a batch that was refused because of a bad record. Jobs that the message names are sent alone, and the
+    /// others together. If it names none, the batch is cut in half, between cutovers; if it names all, nothing is sent
+    /// again.
     fn put_aside(&self, mut jobs: Vec<ZoneJob>, error: &CallError) -> Vec<Vec<ZoneJob>> {
         if jobs.len() == 1 {
             let Some(job) = jobs.pop() else {
@@ -238,8 +242,8 @@ impl Writer {
             .into_iter()
             .partition(|job| job.parts.iter().any(|part| is_named(part, error)));
         if good.is_empty() {
-            // All are named: our own write had landed, or another controller's did. Sent again they would all be
-            // refused again; each is read back and decided again.
+            // All are named: our own write had landed, or another controller's had. If they were sent again, all would
+            // be refused again. So each is read back and decided again.
             self.fail(&bad, error);
             return Vec::new();
         }
@@ -269,7 +273,7 @@ impl Writer {
             .cloned()
             .partition(|part| is_named(part, error));
         if bad.is_empty() || (good.is_empty() && have_one_name(&bad)) {
-            // No group is named, or a name without its type: one group at a time.
+            // No group is named, or only a name without its type. Send one group at a time.
             return one_by_one(&job);
         }
         self.shared.report_failed(zone, &job, &bad, error);
@@ -287,7 +291,7 @@ impl Writer {
     }
 }
 
-/// The urgency of a batch: that of its most urgent job.
+/// Returns the urgency of the most urgent job of a batch.
 fn urgency(jobs: &[ZoneJob]) -> Urgency {
     if jobs.iter().any(|job| job.purpose == Purpose::Revert) {
         Urgency::Revert
@@ -296,7 +300,7 @@ fn urgency(jobs: &[ZoneJob]) -> Urgency {
     }
 }
 
-/// A revert's groups, each in a batch of its own.
+/// Returns the groups of a revert, each in a batch of its own.
 fn one_by_one(job: &ZoneJob) -> Vec<Vec<ZoneJob>> {
     let mut batches = Vec::new();
     for part in &job.parts {
@@ -336,7 +340,7 @@ fn size_of_all(jobs: &[ZoneJob]) -> Size {
     sizes.fold(Size::default(), Size::plus)
 }
 
-/// The comment of a batch: name, step and sequence number of its jobs, as far as there is room.
+/// Returns the comment of a batch: the name, step and sequence number of each job, as far as there is room.
 fn comment(jobs: &[ZoneJob]) -> String {
     let labels: Vec<&str> = jobs.iter().map(|job| job.label.as_str()).collect();
     let comment = format!("cutover: {}", labels.join("; "));

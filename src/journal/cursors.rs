@@ -1,4 +1,4 @@
-//! The cursors of channels in an `SQLite` file: a table beside the entries.
+//! Stores the cursors of channels in a table of the journal's `SQLite` file, next to the entries.
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
@@ -11,7 +11,7 @@ use super::failure::not_json;
 use super::schema::has_cursors;
 use crate::ports::Cursor;
 
-/// The cursor of a channel in a stream.
+/// Returns the cursor of a channel in a stream. `None` if none is stored, or if the file has no table of cursors.
 pub(super) fn of(
     connection: &Connection,
     stream: &str,
@@ -28,7 +28,8 @@ pub(super) fn of(
     text.map(|text| read(&text)).transpose()
 }
 
-/// All cursors. A cursor that a newer version wrote in another form is skipped: cursors are not part of the history.
+/// Returns all cursors. A cursor that cannot be read, because a newer version wrote it, is left out: cursors are not
+/// part of the history.
 pub(super) fn all(connection: &Connection) -> Result<Vec<Cursor>, WorkFailure> {
     if !has_cursors(connection)? {
         return Ok(Vec::new());
@@ -80,6 +81,7 @@ fn put_one(transaction: &Transaction<'_>, cursor: &Cursor) -> Result<bool, WorkF
     Ok(true)
 }
 
+/// Reads a cursor from JSON.
 fn read(text: &str) -> Result<Cursor, WorkFailure> {
     serde_json::from_str(text).map_err(|error| not_json(&error).into())
 }

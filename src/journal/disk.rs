@@ -1,7 +1,8 @@
-//! The journal's file as the operating system sees it: its path, its file system, and its identity.
+//! Handles the journal's file in the operating system: its path, its file system, and its identity.
 //!
-//! The file itself is never opened here: POSIX drops all of a process's locks on a file when any of its descriptors is
-//! closed, those of an open `SQLite` connection included (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+//! This module never opens the journal's file. POSIX drops all locks of a process on a file when any of its descriptors
+//! is closed, including the locks of an open `SQLite` connection (<https://www.sqlite.org/howtocorrupt.html>, section
+//! 2.2).
 
 use std::fs;
 use std::io;
@@ -12,17 +13,20 @@ use std::path::PathBuf;
 use crate::ports::JournalError;
 use crate::reach::private;
 
-/// The absolute form of a path, symbolic links left as they are.
+/// Returns the absolute form of a path. Symbolic links are not resolved.
+///
+/// # Errors
+/// `Down`: the working directory cannot be read.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, JournalError> {
     std::path::absolute(path).map_err(|error| {
         JournalError::Down(format!("the working directory cannot be read: {error}"))
     })
 }
 
-/// Returns the file at a path if there is one. It may be a journal.
+/// Returns the identity of the file at a path. `None` if there is no file. The file's content is not checked.
 ///
 /// # Errors
-/// `Unusable`: a folder, or an empty file. `Down`: its metadata cannot be read.
+/// `Unusable`: it is not a regular file, or it is empty. `Down`: its metadata cannot be read.
 pub(super) fn look(path: &Path) -> Result<Option<FileId>, JournalError> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
@@ -43,7 +47,7 @@ pub(super) fn look(path: &Path) -> Result<Option<FileId>, JournalError> {
     Ok(Some(FileId::of(&metadata)))
 }
 
-/// Tells a file from another one that takes its place.
+/// The identity of a file. It tells the file from another file that takes its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId {
     #[cfg(unix)]
@@ -64,12 +68,12 @@ impl FileId {
         Self {}
     }
 
-    /// Checks that the path still leads to this file.
+    /// Checks that this file is still at the path.
     ///
-    /// A process that has a deleted file open could append to it for days, and no other process would see the entries.
+    /// A process could append for days to a deleted file that it has open, and no other process would see the entries.
     ///
     /// # Errors
-    /// `Down`.
+    /// `Down`: the file was removed or replaced.
     pub(super) fn still_at(self, path: &Path) -> Result<(), JournalError> {
         match fs::metadata(path) {
             Ok(metadata) if Self::of(&metadata) == self => Ok(()),
@@ -82,20 +86,21 @@ impl FileId {
     }
 }
 
-/// Creates the folders above a new journal; only this user may open them.
+/// Creates the missing folders of a new journal, for this user only, and returns the folder of the file.
 ///
 /// # Errors
-/// `Down`.
+/// `Down`: the folder cannot be created.
 pub(super) fn make_folder(path: &Path) -> Result<PathBuf, JournalError> {
     let folder = path.parent().unwrap_or(path).to_owned();
     private::directory(&folder).map_err(|error| cannot_create(path, &error))?;
     Ok(folder)
 }
 
-/// Gives a finished file its name, unless that name is taken, and makes the name last through a power cut.
+/// Gives a finished file its name, unless that name exists, and makes the name survive a power cut.
 ///
 /// # Errors
-/// `Down`. A name that is taken is no error: another process created the journal at the same moment.
+/// `Down`: the name cannot be created. It is not an error if it exists: another process created the journal at the same
+/// moment.
 pub(super) fn publish(finished: &Path, path: &Path, folder: &Path) -> Result<(), JournalError> {
     match fs::hard_link(finished, path) {
         Ok(()) => {}
@@ -107,24 +112,26 @@ pub(super) fn publish(finished: &Path, path: &Path, folder: &Path) -> Result<(),
 }
 
 /// Creates the empty file that a new journal is written into. Only this user may open it, and the files that `SQLite`
-/// creates beside it.
+/// creates next to it.
 ///
 /// # Errors
-/// `Down`.
+/// `Down`: the file cannot be created.
 pub(super) fn make_draft(draft: &Path, path: &Path) -> Result<(), JournalError> {
     let made = private::file(draft);
     made.map(drop).map_err(|error| cannot_create(path, &error))
 }
 
+/// Returns the error of a journal that cannot be created.
 fn cannot_create(path: &Path, error: &io::Error) -> JournalError {
     JournalError::Down(format!("{} cannot be created: {error}", path.display()))
 }
 
-/// Refuses a network file system: `SQLite`'s write-ahead log needs memory that all its processes share, and a network
-/// file system gives it to one machine at a time without saying so (semantics K, <https://www.sqlite.org/wal.html>).
+/// Refuses a journal on a network file system. `SQLite`'s write-ahead log needs memory that all its processes share. A
+/// network file system shares it only on one machine, and does not report that (semantics K,
+/// <https://www.sqlite.org/wal.html>).
 ///
 /// # Errors
-/// `Unusable`.
+/// `Unusable`: the path is on a network file system.
 pub(super) fn refuse_network(path: &Path) -> Result<(), JournalError> {
     match network_file_system(path) {
         Some(name) => Err(JournalError::Unusable(format!(
@@ -135,7 +142,7 @@ pub(super) fn refuse_network(path: &Path) -> Result<(), JournalError> {
     }
 }
 
-/// The network file system that a path is on, or will be on; `None` if it is local or not known.
+/// Returns the name of the network file system that the path is on, or will be on. `None` if it is local or not known.
 #[cfg(target_os = "linux")]
 fn network_file_system(path: &Path) -> Option<&'static str> {
     let found = path
@@ -149,11 +156,11 @@ fn network_file_system(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// The name of the network or cluster file system with this `statfs` type. FUSE is not among them: most of what it
-/// carries is local.
+/// Returns the name of the network or cluster file system with this `statfs` type. `None` for other types. FUSE counts
+/// as local, because most file systems on FUSE are.
 #[cfg(target_os = "linux")]
 fn network_name(file_system_type: i128) -> Option<&'static str> {
-    // The kernel's type is 32 bits; some architectures hand it on sign-extended.
+    // The kernel's type has 32 bits. Some architectures return it sign-extended.
     let magic = file_system_type & 0xFFFF_FFFF;
     for (known, name) in NETWORK_FILE_SYSTEMS {
         if known == magic {
@@ -163,8 +170,8 @@ fn network_name(file_system_type: i128) -> Option<&'static str> {
     None
 }
 
-/// The `statfs` types of network file systems. Sources: `statfs(2)`, `linux/magic.h`; the last five from their
-/// projects' own headers.
+/// The `statfs` types of network file systems, with their names. Sources: `statfs(2)` and `linux/magic.h`; the last
+/// five are from the headers of their projects.
 #[cfg(target_os = "linux")]
 const NETWORK_FILE_SYSTEMS: [(i128, &str); 14] = [
     (0x6969, "NFS"),

@@ -1,4 +1,4 @@
-//! Classifies `SQLite`'s errors: the journal is damaged, or it cannot be used now.
+//! Classifies `SQLite`'s errors: either the journal is damaged, or it cannot be used now.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use rusqlite::ffi;
 
 use crate::ports::JournalError;
 
-/// Turns an error of `SQLite` about the file at `path` into the journal's.
+/// Converts an error of `SQLite` about the file at `path` to an error of the journal.
 ///
-/// Damage is `Unusable`, and a person must act. Anything that may pass (a lock, a full disk, a missing permission) is
+/// Damage is `Unusable`, and a person must act. An error that may pass (a lock, a full disk, a missing permission) is
 /// `Down`: no step is taken, and reverts still go out.
 pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> JournalError {
     let shown = path.display();
@@ -21,7 +21,7 @@ pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> JournalError {
         ErrorCode::NotADatabase => {
             return JournalError::Unusable(format!("{shown} is not a cutover journal: {error}"));
         }
-        // SQLITE_ERROR: a statement that does not fit the tables of the file.
+        // `Unknown` is SQLITE_ERROR, for example a statement that does not fit the tables of the file.
         ErrorCode::DatabaseCorrupt | ErrorCode::Unknown | ErrorCode::ConstraintViolation => {
             return JournalError::Unusable(format!("{shown} is damaged: {error}"));
         }
@@ -41,7 +41,7 @@ pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> JournalError {
     JournalError::Down(format!("{shown}: {why}"))
 }
 
-/// An error of work on the connection: the journal's own, or `SQLite`'s.
+/// Why work on the connection failed: an error of the journal, or of `SQLite`.
 pub(super) enum WorkFailure {
     Journal(JournalError),
     Sqlite(rusqlite::Error),
@@ -59,6 +59,7 @@ impl From<rusqlite::Error> for WorkFailure {
     }
 }
 
+/// Returns the error of a value that cannot be written or read as JSON.
 pub(super) fn not_json(error: &serde_json::Error) -> JournalError {
     JournalError::Unusable(format!("this cannot be written as JSON: {error}"))
 }

@@ -32,18 +32,21 @@ pub struct MemoryJournal {
 #[derive(Debug)]
 struct SharedContents {
     contents: Mutex<Contents>,
-    /// Notified at every append. It wakes waiting tasks in the order in which they came, which a `watch` channel does
-    /// not: rehearsals and hunts must run the same way every time.
+    /// Notified at every append. It wakes waiting tasks in the order in which they began to wait, so that rehearsals
+    /// and hunts run the same way every time. A `watch` channel does not keep that order.
     appended: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Contents {
     entries: Vec<Envelope>,
+    /// The last entry of each stream.
     heads: BTreeMap<CutoverName, StreamHead>,
-    /// The position of each append in `entries`, by its id.
+    /// The indices in `entries` of each append, by its ID.
     appends: BTreeMap<String, Range<usize>>,
+    /// The last heartbeat of each controller.
     heartbeats: BTreeMap<String, Heartbeat>,
+    /// The cursors, by stream and channel.
     cursors: BTreeMap<(CutoverName, String), Cursor>,
 }
 
@@ -54,7 +57,7 @@ impl Default for MemoryJournal {
 }
 
 impl MemoryJournal {
-    /// An empty journal.
+    /// Creates an empty journal.
     pub fn new() -> Self {
         let shared = SharedContents {
             contents: Mutex::default(),
@@ -65,7 +68,7 @@ impl MemoryJournal {
         }
     }
 
-    /// Locks the contents. A panic elsewhere leaves them whole: nothing between two of their changes can panic.
+    /// Locks the contents. A poisoned lock is usable, because no panic can leave them half changed.
     fn contents(&self) -> MutexGuard<'_, Contents> {
         let contents = self.shared.contents.lock();
         contents.unwrap_or_else(PoisonError::into_inner)
@@ -73,6 +76,10 @@ impl MemoryJournal {
 }
 
 impl Contents {
+    /// Appends entries, unless this append is written already. Returns the written entries.
+    ///
+    /// # Errors
+    /// `Conflict`: a stream has other entries than expected.
     fn append(&mut self, append: Append) -> Result<Vec<Envelope>, JournalError> {
         if let Some(range) = self.appends.get(&append.append_id) {
             return Ok(self.entries[range.clone()].to_vec());
@@ -100,6 +107,7 @@ impl Contents {
         Ok(sealed)
     }
 
+    /// Returns the position of the newest entry.
     fn newest(&self) -> Position {
         Position(u64::try_from(self.entries.len()).expect("invariant: a length fits 64 bits"))
     }

@@ -1,5 +1,5 @@
-//! The code that all journals share: checks an append, numbers and dates its entries, and reads stored entries of older
-//! and newer versions.
+//! The code that all journals share. It checks an append, numbers and dates its entries, and reads stored entries of
+//! older and newer versions.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -17,17 +17,17 @@ use crate::ports::JournalError;
 /// The last entry of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct StreamHead {
-    /// Its number; 0 if there is none.
+    /// The number of the last entry; 0 if there is none.
     pub(super) seq: u64,
-    /// The time at which it was written.
+    /// The time of the last entry. `None` if there is none, or if the time cannot be read.
     pub(super) at: Option<Timestamp>,
 }
 
-/// Refuses an append that no journal can take, whatever its streams hold.
+/// Refuses an append that no journal can accept, whatever entries there are.
 ///
 /// # Errors
-/// `Unusable`: more than [`APPEND_EVENTS_MAX`] entries, an entry whose stream is not in `expect`, or a stream that is
-/// named twice.
+/// `Unusable`: there are more than [`APPEND_EVENTS_MAX`] entries, an entry's stream is not in `expect`, or a stream is
+/// in it twice.
 pub(super) fn check(append: &Append) -> Result<(), JournalError> {
     if append.entries.len() > APPEND_EVENTS_MAX {
         return Err(JournalError::Unusable(format!(
@@ -54,13 +54,13 @@ pub(super) fn check(append: &Append) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Numbers and dates the entries of an append, if the last entry of every stream is the expected one.
+/// Numbers and dates the entries of an append, if every stream has the expected last entry.
 ///
-/// An entry's `at` is never before that of the entry before it in its stream (semantics D3): a clock that went back
-/// does not reorder history.
+/// An entry's `at` is never before that of the preceding entry in its stream (semantics D3), so a clock that goes back
+/// does not reorder the history.
 ///
 /// # Errors
-/// `Conflict`, for the first stream whose last entry is another one.
+/// `Conflict`: a stream has another last entry. The error is about the first such stream.
 pub(super) fn seal(
     append: Append,
     mut heads: BTreeMap<CutoverName, StreamHead>,
@@ -96,13 +96,16 @@ pub(super) fn seal(
     Ok(sealed)
 }
 
-/// An entry as it is stored, without its stream and its number.
+/// An entry as it is stored, without its stream and number.
 pub(super) struct StoredEntry<'a> {
+    /// The time of the entry, as RFC 3339.
     pub(super) at: &'a str,
     pub(super) attempt: i64,
+    /// The author of the entry.
     pub(super) actor: &'a str,
+    /// The version of the entry's format.
     pub(super) version: i64,
-    /// JSON.
+    /// The event as JSON.
     pub(super) event: &'a str,
 }
 
@@ -134,8 +137,10 @@ impl StoredEntry<'_> {
         }
     }
 
-    /// The event, or the reason why it cannot be read: a newer cutover wrote it or a part of it, or its text is
-    /// damaged.
+    /// Reads the event.
+    ///
+    /// # Errors
+    /// A newer cutover wrote the event or a part of it, or its text is damaged.
     fn event(&self) -> Result<Event, String> {
         let version = self.version;
         if version > i64::from(JOURNAL_VERSION) {
@@ -148,8 +153,8 @@ impl StoredEntry<'_> {
         }
         serde_json::from_str(self.event).map_err(|error| {
             let message = error.to_string();
-            // Within one version fields and variants are only added, so a variant that is not known here (of the event,
-            // or of a reason inside it) was added later. The text is serde's own, `Error::unknown_variant`.
+            // Within one version, fields and variants are only added. So an unknown variant, of the event or of a
+            // reason inside it, was added later. The text is from serde's `Error::unknown_variant`.
             if error.is_data() && message.starts_with("unknown variant") {
                 let name = message.split('`').nth(1).unwrap_or("?");
                 format!("a newer cutover wrote it: this one does not know `{name}`")
@@ -160,6 +165,7 @@ impl StoredEntry<'_> {
     }
 }
 
+/// Returns the reason for an entry that is damaged.
 fn damaged(why: &str) -> String {
     format!("it is damaged: {why}")
 }

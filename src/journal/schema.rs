@@ -14,16 +14,18 @@ use super::failure;
 use super::mode::Open;
 use crate::ports::JournalError;
 
-/// Marks the file as a cutover journal: `CTOV` in ASCII, in the header's application id.
+/// The application ID in the header of the file: `CTOV` in ASCII. It marks the file as a cutover journal.
 const APPLICATION_ID: i32 = 0x4354_4F56;
 
-/// The version of the tables, in the header's user version. This program reads this version and all before it.
+/// The version of the tables, which is the user version in the header. This program reads this version and all earlier
+/// ones.
 const SCHEMA_VERSION: i32 = 1;
 
-/// How long `SQLite` waits for another process's lock; less than the 2 s after which an append counts as failed.
+/// How long `SQLite` waits for another process's lock. It is shorter than the 2 s after which an append fails.
 const LOCK_WAIT: Duration = Duration::from_millis(1500);
 
-/// The first tables. `events` is append-only, by triggers: even a bug of ours cannot rewrite history.
+/// The tables of version 1. Triggers make `events` append-only, so that even a bug of this program cannot rewrite
+/// history.
 const TABLES: &str = "
 CREATE TABLE events (
     position  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,8 +51,8 @@ CREATE TABLE heartbeats (
 ) STRICT;
 ";
 
-/// The table of cursors, which is newer than the first files. It is created if it is missing, and its absence means
-/// that no channel has been told anything. So the version stays the same, and an older program can still read the file.
+/// The table of cursors, which did not exist in the first files. It is created if it is missing. A missing table means
+/// that no channel was notified yet. So the version stays the same, and an older program can still read the file.
 const CURSORS: &str = "
 CREATE TABLE IF NOT EXISTS cursors (
     stream   TEXT NOT NULL,
@@ -61,12 +63,12 @@ CREATE TABLE IF NOT EXISTS cursors (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens the file at an absolute path, after checking that it is a cutover journal, and undamaged.
+/// Opens the file at an absolute path, after checking that it is an undamaged cutover journal.
 ///
-/// Until then it is open for reading only, so that a file that is refused is never touched.
+/// Until the check is done, the file is open for reading only, so that a file that is refused is never changed.
 ///
 /// # Errors
-/// As [`super::open()`].
+/// The same as [`super::open()`].
 pub(super) fn connect(path: &Path, mode: Open) -> Result<(Connection, disk::FileId), JournalError> {
     disk::refuse_network(path)?;
     let file = match (disk::look(path)?, mode) {
@@ -82,8 +84,8 @@ pub(super) fn connect(path: &Path, mode: Open) -> Result<(Connection, disk::File
     if mode == Open::ReadOnly {
         return Ok((reader, file));
     }
-    // The writer is opened before the reader is closed: as the last connection, the reader would try to clean up, which
-    // it cannot.
+    // The writer is opened before the reader is closed. Otherwise the reader, as the last connection, would try to
+    // clean up, and it may not write.
     let writer = open_file(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     drop(reader);
     prepare_writer(&writer).map_err(|error| failure::of_sqlite(path, &error))?;
@@ -95,7 +97,7 @@ pub(super) fn connect(path: &Path, mode: Open) -> Result<(Connection, disk::File
     Ok((writer, file))
 }
 
-/// Adds the table of cursors to a file of an earlier version.
+/// Adds the table of cursors if the file has none.
 fn add_cursors(writer: &Connection) -> rusqlite::Result<()> {
     if has_cursors(writer)? {
         return Ok(());
@@ -103,18 +105,19 @@ fn add_cursors(writer: &Connection) -> rusqlite::Result<()> {
     writer.execute_batch(&format!("BEGIN IMMEDIATE; {CURSORS} COMMIT;"))
 }
 
-/// Returns true if the table of cursors is there. A file of an earlier version that is open for reading only has none.
+/// Returns true if the table of cursors exists. A file of an earlier version that is open for reading only has none.
 pub(super) fn has_cursors(connection: &Connection) -> rusqlite::Result<bool> {
     let mut query = connection
         .prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'cursors'")?;
     query.exists([])
 }
 
+/// Returns the error of a journal that does not exist.
 fn missing(path: &Path) -> JournalError {
     JournalError::Missing(path.display().to_string())
 }
 
-/// Creates a journal under another name and then gives it its own, so that no process ever sees half a journal.
+/// Creates a journal under another name, and then gives it its own name, so that no process ever sees half a journal.
 fn create(path: &Path) -> Result<(), JournalError> {
     let folder = disk::make_folder(path)?;
     let draft = folder.join(format!(".journal-draft-{:016x}", fastrand::u64(..)));
@@ -135,6 +138,7 @@ fn write_draft(draft: &Path, path: &Path) -> Result<(), JournalError> {
     closed.map_err(|(_, error)| failure::of_sqlite(path, &error))
 }
 
+/// Creates the tables and the header of a new journal.
 fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
     prepare_writer(connection)?;
     connection.execute_batch(&format!(
@@ -142,7 +146,7 @@ fn lay_out(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
-/// Opens a connection to a file. Without `SQLITE_OPEN_URI`, so that a path is never read as a URI.
+/// Opens a connection to a file. The flag `SQLITE_OPEN_URI` is not set, so a path is never read as a URI.
 fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection, JournalError> {
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
@@ -154,15 +158,18 @@ fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection, JournalError> 
     opened.map_err(|error| failure::of_sqlite(path, &error))
 }
 
-/// Sets up a connection for writing. WAL lets readers and a writer work at once; FULL syncs at every commit, so that an
-/// entry that was acknowledged survives a power cut.
+/// Prepares a connection for writing. WAL lets readers and a writer work at the same time. FULL syncs at every commit,
+/// so that an acknowledged entry survives a power cut.
 fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     connection.pragma_update(None, "synchronous", "FULL")
 }
 
-/// Checks that this is a cutover journal, that this program can read it, and that no page of it is damaged.
+/// Checks that the file is a cutover journal, that this program can read it, and that no page of it is damaged.
+///
+/// # Errors
+/// `Unusable`: one of these is not so. `Down`: the file cannot be read now.
 fn verify(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     let problem = problem_with(connection).map_err(|error| failure::of_sqlite(path, &error))?;
     match problem {
@@ -174,10 +181,10 @@ fn verify(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     }
 }
 
-/// The reason why a file cannot be used as a journal, as the end of a sentence about it.
+/// Returns why a file cannot be used as a journal, as the end of a sentence about it. `None` if it can be used.
 ///
 /// # Errors
-/// Those of `SQLite`, also for tables with other columns.
+/// An error of `SQLite`. Tables with other columns are such an error.
 fn problem_with(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let application_id = number(connection, "application_id")?;
     if application_id != APPLICATION_ID {
@@ -211,7 +218,7 @@ fn problem_with(connection: &Connection) -> rusqlite::Result<Option<String>> {
     Ok(None)
 }
 
-/// The value of a pragma that is a number.
+/// Returns the value of a pragma that is a number.
 fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i32> {
     connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
 }

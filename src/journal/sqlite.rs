@@ -35,7 +35,7 @@ use crate::ports::JournalError;
 use crate::ports::Position;
 use crate::ports::StorageReport;
 
-/// The time after which a write counts as failed: no step is taken, and reverts go out (semantics F2).
+/// The time after which a write counts as failed. Then no step is taken, and reverts still go out (semantics F2).
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The time after which a read counts as failed. The first read of a large journal takes longest.
@@ -44,7 +44,7 @@ const READ_LIMIT: Duration = Duration::from_secs(10);
 /// The time after which a check of the whole file counts as failed.
 const VERIFY_LIMIT: Duration = Duration::from_mins(10);
 
-/// The time between two looks for entries of other processes. A look costs some microseconds.
+/// The time between two searches for entries of other processes. A search takes some microseconds.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long heartbeats are kept, in milliseconds.
@@ -52,14 +52,14 @@ const HEARTBEAT_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A journal in an `SQLite` file.
 ///
-/// One connection does one thing at a time, on a thread that may block. Other calls wait within their own limits, so
-/// that a disk that hangs blocks only one thread.
+/// There is one connection, which does one thing at a time, on a thread that may block. Other calls wait within their
+/// own time limits, so a disk that hangs blocks only one thread.
 #[derive(Debug)]
 pub struct SqliteJournal {
     connection: Arc<Mutex<Connection>>,
     path: PathBuf,
     file: FileId,
-    /// Counts this process's own appends, so that [`Journal::changed`] need not wait for the next poll.
+    /// The number of this process's own appends. Its changes wake [`Journal::changed`] before the next poll.
     appended: watch::Sender<u64>,
 }
 
@@ -67,7 +67,7 @@ impl SqliteJournal {
     /// Opens the journal at an absolute path. Blocks while the file is checked.
     ///
     /// # Errors
-    /// As [`super::open()`].
+    /// The same as [`super::open()`].
     pub fn open(path: &Path, mode: Open) -> Result<Self, JournalError> {
         let (connection, file) = schema::connect(path, mode)?;
         Ok(Self {
@@ -78,8 +78,11 @@ impl SqliteJournal {
         })
     }
 
-    /// Does work on the connection. The work may go on after the limit, and its result is then lost: because of that an
-    /// append has an `append_id`.
+    /// Runs work on the connection. `what` names it in errors. The work may go on after the limit, and its result is
+    /// then lost. That is why an append has an `append_id`.
+    ///
+    /// # Errors
+    /// The work failed, the file was removed or replaced, or (`Down`) the limit was exceeded.
     async fn with<T: Send + 'static>(
         &self,
         what: &str,
@@ -109,6 +112,7 @@ impl SqliteJournal {
         })
     }
 
+    /// Returns the position of the newest entry.
     async fn newest(&self) -> Result<Position, JournalError> {
         let newest = self.with("a read", READ_LIMIT, |connection| {
             let mut query = connection.prepare_cached("SELECT max(position) FROM events")?;
@@ -125,8 +129,7 @@ impl Journal for SqliteJournal {
         record::check(&append)?;
         let appended = self.appended.clone();
         let written = self.with("an append", WRITE_LIMIT, move |connection| {
-            // Immediate: the write lock is taken before the heads are read, so that they do not change until the
-            // commit.
+            // `Immediate` acquires the write lock before the heads are read, so they do not change until the commit.
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let stored = select(&transaction, "append_id = ?1", &append.append_id)?;
@@ -171,7 +174,7 @@ impl Journal for SqliteJournal {
     async fn changed(&self, position: Position) {
         let mut appended = self.appended.subscribe();
         loop {
-            // While the journal is down this cannot be known; the next poll may tell.
+            // If the journal is down, this is not known. The next poll may find out.
             if self.newest().await.is_ok_and(|newest| newest > position) {
                 return;
             }
@@ -210,8 +213,8 @@ impl Journal for SqliteJournal {
             let texts = query.query_map([], |row| row.get::<_, String>(0))?;
             let mut heartbeats = Vec::new();
             for text in texts {
-                // A heartbeat that a newer version wrote in another form is skipped: heartbeats are not part of the
-                // history.
+                // A heartbeat that cannot be read, because a newer version wrote it, is left out: heartbeats are not
+                // part of the history.
                 heartbeats.extend(serde_json::from_str(&text?).ok());
             }
             Ok(heartbeats)
@@ -258,6 +261,7 @@ impl Journal for SqliteJournal {
     }
 }
 
+/// Reads the last entry of every stream that an append expects.
 fn read_heads(
     transaction: &Transaction<'_>,
     append: &Append,
@@ -269,6 +273,7 @@ fn read_heads(
     Ok(heads)
 }
 
+/// Reads the number and time of the last entry of a stream.
 fn read_head(connection: &Connection, stream: &CutoverName) -> Result<StreamHead, WorkFailure> {
     let mut query = connection
         .prepare_cached("SELECT seq, at FROM events WHERE stream = ?1 ORDER BY seq DESC LIMIT 1")?;
@@ -281,11 +286,12 @@ fn read_head(connection: &Connection, stream: &CutoverName) -> Result<StreamHead
     let entry = format!("entry {seq} of {stream}");
     Ok(StreamHead {
         seq: to_u64(seq, &entry)?,
-        // A time that cannot be read is ignored here; reading the entry finds it damaged.
+        // A time that cannot be read is ignored here. Reading the entry itself reports the damage.
         at: at.parse().ok(),
     })
 }
 
+/// Writes numbered entries.
 fn insert(
     transaction: &Transaction<'_>,
     entries: &[Envelope],
@@ -330,8 +336,8 @@ fn select(
     Ok(entries)
 }
 
-/// Reads one entry. A newer or damaged entry is read as [`Event::Unreadable`](crate::engine::event::Event::Unreadable),
-/// so that all other entries can still be read.
+/// Reads one entry. A newer or damaged entry becomes [`Event::Unreadable`](crate::engine::event::Event::Unreadable), so
+/// that all other entries can still be read.
 fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), WorkFailure> {
     let stream: String = row.get(1)?;
     let seq: i64 = row.get(2)?;
@@ -348,6 +354,7 @@ fn read_row(row: &Row<'_>) -> Result<(Position, Envelope), WorkFailure> {
     Ok((Position(to_u64(row.get(0)?, &entry)?), envelope))
 }
 
+/// Converts a number of the file. A negative one means that `entry` is damaged.
 pub(super) fn to_u64(value: i64, entry: &str) -> Result<u64, WorkFailure> {
     let converted = u64::try_from(value);
     converted.map_err(|_| {

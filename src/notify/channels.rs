@@ -1,4 +1,4 @@
-//! The channels of plans: looks secrets up, words a notice, and sends it to the channel's service.
+//! The code that all channels share: it reads secrets, puts notices into words, and sends requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,19 +28,19 @@ use crate::reach::secrets::Secret;
 /// The longest time that one request may take.
 const REQUEST_WITHIN: Duration = Duration::from_secs(8);
 
-/// The most characters of a service's answer that are repeated in an error.
+/// The most characters of a service's reply that an error repeats.
 const SAID_CHARS_MAX: usize = 200;
 
-/// Words a notice for people. Given from outside, because all wording is `report`'s.
+/// The functions that put a notice into words for people. The caller provides them, because all wording is in `report`.
 #[derive(Clone)]
 pub struct Words {
-    /// The event in one line, without the cutover's name.
+    /// Returns the event in one line, without the cutover's name.
     pub line: Arc<dyn Fn(&Notice) -> String + Send + Sync>,
-    /// The cutover's present state in one line, with its name.
+    /// Returns the cutover's current state in one line, with its name.
     pub headline: Arc<dyn Fn(&Notice) -> String + Send + Sync>,
 }
 
-/// Everything that is needed to notify channels.
+/// Notifies channels through their services.
 #[derive(Clone)]
 pub struct Channels {
     http: Client,
@@ -57,7 +57,7 @@ impl fmt::Debug for Channels {
 }
 
 impl Channels {
-    /// Connects channels: `environment` looks secrets up, `topics` publishes to SNS.
+    /// Creates the adapter. `environment` reads the variables of secrets, and `topics` publishes to SNS.
     pub fn new(
         words: Words,
         environment: Environment,
@@ -73,7 +73,10 @@ impl Channels {
         }
     }
 
-    /// Posts a body. Neither the error nor the answer repeats a secret in `hidden`.
+    /// Posts a body to a secret address. Neither the error nor the reply contains a secret in `hidden`.
+    ///
+    /// # Errors
+    /// No reply came within 8 s. A reply with an error status is not an error here.
     pub(super) async fn post(
         &self,
         url: &Secret,
@@ -85,7 +88,7 @@ impl Channels {
         self.post_until(until, url, hidden, headers, body).await
     }
 
-    /// Does the same as [`Channels::post`], and waits for the answer no later than `until`.
+    /// Does the same as [`Channels::post`], but waits for the reply no later than `until`.
     pub(super) async fn post_until(
         &self,
         until: Instant,
@@ -119,7 +122,8 @@ impl Channels {
         }
     }
 
-    /// The event in one line, with the cutover's name, for a service that shows it to people as it is (semantics M6).
+    /// Returns the event in one line, with the cutover's name, for services that show it to people unchanged (semantics
+    /// M6).
     pub(super) fn text(&self, notice: &Notice) -> String {
         let line = (self.words.line)(notice);
         if !notice.others.is_empty() {
@@ -129,12 +133,13 @@ impl Channels {
         one_line(&format!("{}: {line}", notice.entry.cutover))
     }
 
-    /// The cutover's present state in one line, likewise.
+    /// Returns the cutover's current state in one line, for services that show it to people unchanged (semantics M6).
     pub(super) fn headline(&self, notice: &Notice) -> String {
         one_line(&(self.words.headline)(notice))
     }
 
-    /// The notice as a `CloudEvent` (structured JSON), no longer than services accept. Fields are only ever added.
+    /// Returns the notice as a `CloudEvent` in structured JSON, shortened to what services accept. Later versions only
+    /// add fields.
     ///
     /// Source: `CloudEvents` 1.0.2, required and optional attributes.
     pub(super) fn event(&self, notice: &Notice) -> Value {
@@ -173,7 +178,7 @@ impl Channels {
     }
 }
 
-/// The text without the secrets.
+/// Removes secrets from a text.
 fn without_secrets(mut text: String, secrets: &[&Secret]) -> String {
     for secret in secrets {
         text = secret.hidden_in(&text);
@@ -181,10 +186,11 @@ fn without_secrets(mut text: String, secrets: &[&Secret]) -> String {
     text
 }
 
-/// Looks a secret up.
+/// Reads a secret from its environment variable or file.
 ///
 /// # Errors
-/// It does not exist, cannot be read, is empty or cannot be sent. The message names its variable or file.
+/// The secret does not exist, cannot be read, is empty, or has line breaks or control characters. The message names its
+/// variable or file.
 pub fn resolve(kept: &SecretRef, environment: &Environment) -> Result<Secret, String> {
     match kept {
         SecretRef::Environment(name) => Secret::variable(name, environment),
@@ -192,10 +198,10 @@ pub fn resolve(kept: &SecretRef, environment: &Environment) -> Result<Secret, St
     }
 }
 
-/// Looks an address up, which may be a secret.
+/// Returns an address. It may be a secret that is read from its variable or file.
 ///
 /// # Errors
-/// As [`resolve`].
+/// The same as [`resolve`].
 pub(super) fn address(address: &Address, environment: &Environment) -> Result<Secret, String> {
     match address {
         Address::Plain(url) => Ok(Secret::new(url.as_str())),
@@ -203,7 +209,7 @@ pub(super) fn address(address: &Address, environment: &Environment) -> Result<Se
     }
 }
 
-/// `page` or `info`.
+/// Returns `page` for a notice that pages, otherwise `info`.
 pub(super) fn level(notice: &Notice) -> &'static str {
     if notice.pages { "page" } else { "info" }
 }
@@ -217,7 +223,7 @@ pub(super) fn keys(others: &[(CutoverName, u64)]) -> Vec<String> {
     keys
 }
 
-/// The event without the plan that it may carry: a plan has up to 1 MiB, more than services accept.
+/// Returns the event as JSON, without the plan that it may contain. A plan has up to 1 MiB, more than services accept.
 pub(super) fn slim(notice: &Notice) -> Value {
     if notice.test {
         return json!({ "type": notice.kind() });
@@ -230,20 +236,20 @@ pub(super) fn slim(notice: &Notice) -> Value {
     event
 }
 
-/// Returns true if the status of an answer is one of the 200s.
+/// Returns true if the status of a reply is 200 to 299.
 pub(super) fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status)
 }
 
-/// Returns true if a service would refuse this message again, whenever it is sent: the 400s, except those that ask for
-/// another try (408 Request Timeout, 429 Too Many Requests).
+/// Returns true if a service with this status would refuse the same message at any time: 400 to 499, except the
+/// statuses that ask for another try (408 Request Timeout, 429 Too Many Requests).
 ///
 /// Source: RFC 9110, section 15.5; RFC 6585, section 4.
 fn is_for_good(status: u16) -> bool {
     (400..500).contains(&status) && status != 408 && status != 429
 }
 
-/// The error for a refusal by a service.
+/// Returns the error of a service that refused a message.
 pub(super) fn refused(answer: &Answer) -> Undelivered {
     let said: String = answer
         .body

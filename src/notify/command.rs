@@ -17,7 +17,7 @@ use crate::reach::command::CommandRun;
 /// The longest time that a command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 
-/// How much of its standard error is kept, in bytes.
+/// The most bytes of the command's standard error that are kept.
 const KEPT_BYTES: u64 = 4096;
 
 /// The JSON object that a command gets on standard input. Fields are only ever added.
@@ -86,7 +86,7 @@ async fn run(argv: &[String], input: String, limit: Duration) -> Result<(), Stri
         environment: &[],
         limit,
         keep_bytes: KEPT_BYTES,
-        // Only hooks and jobs end the processes that they leave behind.
+        // Only commands of hooks and jobs have the processes ended that they leave behind.
         detach: true,
     };
     let ran = command::run(run).await?;

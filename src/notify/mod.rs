@@ -1,4 +1,4 @@
-//! Notifying people: by the log, by a command of theirs, and by services over the network.
+//! Notifies people: in the log, with a command of theirs, and through services over the network.
 
 mod channels;
 mod command;

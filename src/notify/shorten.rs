@@ -1,4 +1,5 @@
-//! Shortens texts to what each service accepts: a text that is too long gets a mark and is never refused (semantics M8).
+//! Shortens texts to the length that a service accepts. A text that is too long is marked, and never refused (semantics
+//! M8).
 
 use serde_json::Value;
 use serde_json::json;
@@ -6,16 +7,16 @@ use serde_json::json;
 /// The mark at the end of a shortened text.
 pub(super) const MARK: &str = "… (shortened)";
 
-/// The most bytes of an event as JSON, for webhooks and for topics. Intermediaries must forward as many. Amazon SNS accepts
-/// four times as many for the whole message, so the event fits even if its characters are escaped twice.
+/// The most bytes of an event as JSON, for webhooks and topics. Intermediaries must forward events of 64 KiB. Amazon
+/// SNS accepts 256 KiB for a whole message, so the event fits even if its characters are escaped twice.
 ///
 /// Source: `CloudEvents` 1.0.2, Size Limits (64 KiB); SNS API Reference, `Publish` (256 KiB).
 pub(super) const EVENT_BYTES_MAX: usize = 60 * 1024;
 
-/// The most characters of each text in an event that is too long; the limits are tried in this order.
+/// The lengths, in characters, to which the texts of a too long event are shortened. They are tried in this order.
 const TEXT_CHARS: [usize; 4] = [4_096, 1_024, 256, 64];
 
-/// The beginning of a text, at most `chars_max` characters with the mark.
+/// Shortens a text to at most `chars_max` characters, including the mark.
 pub(super) fn text(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
@@ -26,8 +27,8 @@ pub(super) fn text(text: &str, chars_max: usize) -> String {
     short
 }
 
-/// The event in at most [`EVENT_BYTES_MAX`] bytes: first its texts are shortened, and if that is not enough, its details are
-/// reduced to the type of the event.
+/// Shortens an event to at most [`EVENT_BYTES_MAX`] bytes. First its texts are shortened. If that is not enough, its
+/// details are reduced to the event's type.
 pub(super) fn event(mut event: Value) -> Value {
     for chars_max in TEXT_CHARS {
         if event.to_string().len() <= EVENT_BYTES_MAX {
@@ -42,6 +43,7 @@ pub(super) fn event(mut event: Value) -> Value {
     event
 }
 
+/// Shortens every text in a JSON value.
 fn shorten_texts(value: &mut Value, chars_max: usize) {
     match value {
         Value::String(long) => *long = text(long, chars_max),

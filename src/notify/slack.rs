@@ -1,8 +1,8 @@
-//! Slack: an incoming webhook, or one thread per attempt.
+//! Sends notices to Slack: to an incoming webhook, or with a token to one thread per attempt.
 //!
-//! With a token, an attempt is one message in the channel that is kept up to date, and every event is a reply to it. The
-//! message is updated before the reply is sent: a second update does no harm, but a second reply would be read twice.
-//! Sources: Slack API, `chat.postMessage`, `chat.update`, Rate limits, Formatting text for app surfaces.
+//! With a token, an attempt has one message in the channel that is kept up to date, and every event is a reply to it.
+//! The message is updated before the reply is sent. A second update does no harm, but a second reply would be read
+//! twice. Sources: Slack API, `chat.postMessage`, `chat.update`, Rate limits, Formatting text for app surfaces.
 
 use serde_json::Value;
 use serde_json::json;
@@ -20,21 +20,21 @@ use crate::ports::Delivery;
 use crate::ports::Undelivered;
 use crate::reach::secrets::Secret;
 
-/// The most characters of a text, mark and key aside. Slack refuses an update above 4,000 characters (`msg_too_long`),
-/// recommends no more in any text, and cuts texts above 40,000.
+/// The most characters of a text, without the mark of a page and the key. Slack refuses an update above 4,000
+/// characters (`msg_too_long`), recommends no more in any text, and cuts texts above 40,000.
 ///
 /// Source: Slack API, `chat.update`, Errors; `chat.postMessage`, Truncating content.
 const TEXT_CHARS_MAX: usize = 3_500;
 
-/// Slack's errors if a message can no longer be changed: a new one then takes its place.
+/// Slack's errors if a message can no longer be changed. Then a new message is posted in its place.
 const GONE: [&str; 3] = [
     "message_not_found",
     "cant_update_message",
     "edit_window_closed",
 ];
 
-/// Slack's errors if the same message may be accepted later. With every other error Slack refuses this message for good
-/// (`invalid_auth`, `channel_not_found`, `msg_too_long` …).
+/// Slack's errors after which the same message may be accepted later. After every other error, Slack would refuse the
+/// same message at any time (`invalid_auth`, `channel_not_found`, `msg_too_long` …).
 ///
 /// Source: Slack API, `chat.postMessage` and `chat.update`, Errors; Rate limits.
 const PASSING: [&str; 11] = [
@@ -51,13 +51,16 @@ const PASSING: [&str; 11] = [
     UNEXPLAINED,
 ];
 
-/// The most characters of an error that are repeated.
+/// The most characters of Slack's error that a message repeats.
 const ERROR_CHARS_MAX: usize = 200;
 
-/// The error if Slack refuses without naming one.
+/// The error if Slack refuses a message and does not say why.
 const UNEXPLAINED: &str = "refused without a reason";
 
-/// Posts to an incoming webhook.
+/// Posts a notice to an incoming webhook. The channel needs no data for its next delivery.
+///
+/// # Errors
+/// The address cannot be read, Slack refused the message, or no reply came.
 pub(super) async fn post(
     channels: &Channels,
     delivery: &Delivery,
@@ -76,15 +79,20 @@ pub(super) async fn post(
     }
 }
 
-/// The message of an attempt.
+/// The message of an attempt, to which all events are replies. It is the channel's data for the next delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Parent {
+    /// The attempt, from 1.
     attempt: u32,
+    /// The ID of the Slack channel.
     channel: String,
+    /// Slack's ID of the message.
     ts: String,
 }
 
 impl Parent {
+    /// Reads the message of an attempt from the channel's data. `None` if the data is of another attempt or cannot be
+    /// read.
     fn of(memo: Option<&Value>, attempt: u32) -> Option<Self> {
         let memo = memo?;
         let parent = Self {
@@ -95,12 +103,18 @@ impl Parent {
         (parent.attempt == attempt).then_some(parent)
     }
 
+    /// Returns the channel's data for the next delivery.
     fn memo(&self) -> Value {
         json!({ "attempt": self.attempt, "channel": self.channel, "ts": self.ts })
     }
 }
 
-/// Updates the message of the attempt, and replies to it.
+/// Updates the message of the attempt, or posts it, and replies to it with the event. Returns the channel's data for
+/// the next delivery.
+///
+/// # Errors
+/// The token cannot be read, Slack refused a message, or no reply came. If only the reply failed, the error has the
+/// channel's data.
 pub(super) async fn thread(
     channels: &Channels,
     delivery: &Delivery,
@@ -129,7 +143,7 @@ pub(super) async fn thread(
         "channel": parent.channel,
         "thread_ts": parent.ts,
         "text": format!("{}{}", marked(channels, notice), key(notice)),
-        // A page is shown in the channel too, not only in the thread.
+        // A page is also shown in the channel, not only in the thread.
         "reply_broadcast": notice.pages,
         "unfurl_links": false,
         "metadata": metadata(notice),
@@ -142,16 +156,20 @@ pub(super) async fn thread(
     Ok(Some(parent.memo()))
 }
 
+/// Calls of the Slack API for one delivery.
 struct Slack<'a> {
     channels: &'a Channels,
     token: Secret,
     api: &'a str,
-    /// The time by which all requests must be done, so that the caller still gets the memo of what was sent.
+    /// The time at which all requests must be done, so that the caller still gets the data about the sent messages.
     until: Instant,
 }
 
 impl Slack<'_> {
     /// Posts the first message of an attempt.
+    ///
+    /// # Errors
+    /// Slack refused it, or no reply came.
     async fn begin(
         &self,
         notice: &Notice,
@@ -171,13 +189,16 @@ impl Slack<'_> {
         };
         Ok(Parent {
             attempt: notice.entry.attempt,
-            // Updates need the channel's ID, whatever the plan calls it.
+            // Updates need the channel's ID, and the plan may name the channel otherwise.
             channel: said["channel"].as_str().unwrap_or(channel).to_owned(),
             ts: ts.to_owned(),
         })
     }
 
-    /// Updates the message. Returns none if it can no longer be changed.
+    /// Updates the message of an attempt. `None` if it can no longer be changed.
+    ///
+    /// # Errors
+    /// Slack refused the update for another reason, or no reply came.
     async fn update(&self, parent: Parent, headline: &str) -> Result<Option<Parent>, Undelivered> {
         let message = json!({ "channel": parent.channel, "ts": parent.ts, "text": headline });
         match self.call("chat.update", &message).await {
@@ -187,6 +208,10 @@ impl Slack<'_> {
         }
     }
 
+    /// Calls a method of the Slack API, and returns its reply.
+    ///
+    /// # Errors
+    /// Slack refused the call, or no reply came. The message does not contain the token.
     async fn call(&self, method: &str, message: &Value) -> Result<Value, Undelivered> {
         let url = Secret::new(format!("{}/{method}", self.api));
         let headers = [
@@ -219,7 +244,7 @@ impl Slack<'_> {
     }
 }
 
-/// The error with the method of the Slack API before its text.
+/// Puts the method of the Slack API before the text of an error.
 fn in_method(method: &str, undelivered: Undelivered) -> Undelivered {
     Undelivered {
         why: format!("{method}: {}", undelivered.why),
@@ -227,7 +252,7 @@ fn in_method(method: &str, undelivered: Undelivered) -> Undelivered {
     }
 }
 
-/// The event in one line, marked if it pages.
+/// Returns the event in one line, marked if it pages.
 fn marked(channels: &Channels, notice: &Notice) -> String {
     let text = escaped(&channels.text(notice));
     if notice.pages {
@@ -237,11 +262,12 @@ fn marked(channels: &Channels, notice: &Notice) -> String {
     }
 }
 
-/// The idempotency key in small letters, so that a reader can tell a repeated message.
+/// Returns the idempotency key in small print, so that a reader recognises a repeated message.
 fn key(notice: &Notice) -> String {
     format!("  `{}`", notice.idempotency_key())
 }
 
+/// Returns the metadata of a message, with its idempotency key, for programs.
 fn metadata(notice: &Notice) -> Value {
     json!({
         "event_type": "cutover",
@@ -249,7 +275,8 @@ fn metadata(notice: &Notice) -> Value {
     })
 }
 
-/// Escapes what Slack would read as markup, and shortens the text. The limit counts the escaped characters, as Slack does.
+/// Escapes characters that Slack would read as markup, and shortens the text. The limit counts escaped characters, as
+/// Slack does.
 fn escaped(text: &str) -> String {
     let mut chars_max = TEXT_CHARS_MAX;
     loop {
@@ -258,13 +285,14 @@ fn escaped(text: &str) -> String {
         if over == 0 {
             return escaped;
         }
-        // A character becomes five at most.
+        // One character becomes at most five.
         chars_max = chars_max
             .min(text.chars().count())
             .saturating_sub(over.div_ceil(5));
     }
 }
 
+/// Escapes characters that Slack would read as markup.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {

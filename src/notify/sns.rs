@@ -1,4 +1,4 @@
-//! Amazon SNS: a text for people, an event for programs, attributes to filter by.
+//! Sends notices to Amazon SNS, with a text for people, the event for programs, and attributes to filter by.
 //!
 //! Source: SNS API Reference, `Publish`.
 
@@ -14,13 +14,16 @@ use crate::ports::Delivery;
 use crate::ports::Publication;
 use crate::ports::Undelivered;
 
-/// The most characters of a subject.
+/// The most characters of a subject. Source: SNS API Reference, `Publish` (less than 100).
 const SUBJECT_CHARS_MAX: usize = 99;
 
 /// The most characters of a text for people.
 const TEXT_CHARS_MAX: usize = 1_000;
 
-/// Publishes to a topic.
+/// Publishes a notice to a topic. The channel needs no data for its next delivery.
+///
+/// # Errors
+/// SNS refused the message, or no reply came.
 pub(super) async fn publish(
     channels: &Channels,
     delivery: &Delivery,
@@ -33,7 +36,7 @@ pub(super) async fn publish(
     let publication = Publication {
         topic_arn: topic_arn.to_owned(),
         subject: subject(&format!("[{}] {text}", level(notice))),
-        // People read mail and short messages; all others get the event.
+        // People read e-mail and SMS. All other subscribers get the event.
         message: json!({ "default": event, "email": text, "sms": text }).to_string(),
         attributes: BTreeMap::from([
             ("cutover", notice.entry.cutover.to_string()),
@@ -48,7 +51,7 @@ pub(super) async fn publish(
     Ok(None)
 }
 
-/// A subject that SNS accepts: it begins with a letter, a digit or punctuation, and has ASCII only.
+/// Returns a subject that SNS accepts: ASCII without control characters. Other characters become `?`.
 fn subject(text: &str) -> String {
     let mut subject = String::new();
     for character in text.chars().take(SUBJECT_CHARS_MAX) {

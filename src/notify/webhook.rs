@@ -1,4 +1,5 @@
-//! A POST of a `CloudEvent`, signed as Standard Webhooks has it, so that libraries of many languages can verify it.
+//! Sends notices as a POST of a `CloudEvent`. It is signed as Standard Webhooks describes, so that libraries of many
+//! languages can verify it.
 //!
 //! Sources: `CloudEvents` 1.0.2, HTTP protocol binding, structured mode; Standard Webhooks 1.0.0, signature scheme.
 
@@ -22,10 +23,13 @@ use crate::ports::Delivery;
 use crate::ports::Undelivered;
 use crate::reach::secrets::Secret;
 
-/// The beginning of a secret that is written in base64.
+/// The prefix of a secret that is written in base64.
 const BASE64_PREFIX: &str = "whsec_";
 
-/// Posts to a webhook.
+/// Posts a notice to a webhook, signed if it has a secret. The channel needs no data for its next delivery.
+///
+/// # Errors
+/// A secret cannot be read, the service refused the message, or no reply came.
 pub(super) async fn post(
     channels: &Channels,
     delivery: &Delivery,
@@ -63,7 +67,7 @@ pub(super) async fn post(
     }
 }
 
-/// The signature of a body, as the header takes it.
+/// Returns the signature of a body, in the form of the header `webhook-signature`. `at` is in seconds since 1970.
 ///
 /// # Errors
 /// The secret begins with [`BASE64_PREFIX`], but is not base64.
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_the_one_of_the_specification() {
-        // The example of the reference libraries of Standard Webhooks.
+        // The example is from the reference libraries of Standard Webhooks.
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let body = r#"{"test": 2432232314}"#;
         let signed = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);

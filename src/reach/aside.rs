@@ -1,4 +1,5 @@
-//! Work that may hang, in a thread of its own, so that a file system that does not answer blocks nobody (semantics M3).
+//! Runs work that may hang in a thread of its own, so that a file system that does not answer blocks nothing else
+//! (semantics M3).
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,15 +9,15 @@ use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
-/// Does one piece of work at a time. One that hangs takes one thread, and no more.
+/// Runs one piece of work at a time, in a thread. Work that hangs keeps one thread busy, and no more.
 #[derive(Debug, Default)]
 pub struct Aside {
     busy: Arc<AtomicBool>,
 }
 
 impl Aside {
-    /// Begins a piece of work and returns the receiver of its result. Returns none if the previous one is still under way
-    /// or no thread can be started.
+    /// Begins a piece of work and returns the receiver of its result. `None` if the previous work has not ended, or if
+    /// no thread can be started.
     pub fn begin<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -28,20 +29,21 @@ impl Aside {
         let done = FreesPlace(Arc::clone(&self.busy));
         let started = thread::Builder::new().spawn(move || {
             let result = work();
-            // Before the result is sent: its receiver may begin the next piece of work at once.
+            // The place is freed before the result is sent, because the receiver may begin the next work at once.
             drop(done);
-            // If this came too late, nobody listens any longer.
+            // If the caller no longer waits, the result is dropped.
             sender.send(result).unwrap_or_default();
         });
         started.ok().map(|_| receiver)
     }
 
-    /// Returns true while a piece of work is under way.
+    /// Returns true until the current piece of work has ended.
     pub fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// Does a piece of work and waits for its result, `limit` at most. A later result is lost.
+    /// Runs a piece of work and returns its result. `None` if it does not end within `limit`, panics, or cannot begin.
+    /// A later result is dropped.
     pub fn within<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -51,7 +53,7 @@ impl Aside {
     }
 }
 
-/// Frees the place for the next piece of work, also if this one panicked or never began.
+/// Allows the next piece of work when it is dropped, even if the current one panicked or never began.
 struct FreesPlace(Arc<AtomicBool>);
 
 impl Drop for FreesPlace {

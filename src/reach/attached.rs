@@ -1,33 +1,34 @@
-//! A command that ends when the process that started it dies, together with everything that it started itself.
+//! Runs a command so that it ends, with everything that it started, if the process that started it dies.
 //!
-//! A killed controller cannot end its commands. So each runs below a process of this program: the kernel signals that
-//! process when its parent dies (`prctl(2)`, `PR_SET_PDEATHSIG`), and it then ends its whole process group. So a switch of
-//! a job cannot take effect after another controller has decided otherwise. On other systems commands are started directly.
+//! A killed controller cannot end its commands. So each command runs below another process of this program. The kernel
+//! signals that process when its parent dies (`prctl(2)`, `PR_SET_PDEATHSIG`), and it then ends its whole process
+//! group. So a switch of a job cannot take effect after another controller has decided otherwise. On systems other than
+//! Linux, commands are started directly.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
-/// The first argument that tells this program to watch over a command. It is followed by the parent's process id, by
-/// [`END`] or [`DETACH`] for the processes that the command leaves behind, and by the command.
+/// The first argument that makes this program run and watch a command. The parent's process ID follows, then [`END`] or
+/// [`DETACH`], then the command with its arguments.
 pub const ATTACHED: &str = "__attached";
 
-/// Processes that the command leaves behind are ended with it (semantics M12).
+/// Ends processes that the command leaves behind, together with it (semantics M12).
 pub const END: &str = "end";
 
-/// Processes that the command leaves behind go on.
+/// Lets processes that the command leaves behind run on.
 pub const DETACH: &str = "detach";
 
-/// The exit code of a command that cannot be started, as shells have it.
+/// The exit code if a command cannot be started, the same as in shells.
 pub(super) const NOT_FOUND: u8 = 127;
 
-/// The beginning of the message about a command that cannot be started; the reason follows.
+/// The beginning of the message if a command cannot be started. The reason follows.
 pub(super) const NOT_STARTED: &str = "cannot be started: ";
 
-/// The path under which a child process finds this program. Set only if commands are to be attached.
+/// The path at which a child process finds this program. Set only if commands run attached.
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 
-/// Attaches every command that this process runs from now on, if the system supports it.
+/// Makes this process run all later commands attached, if the system supports it.
 pub fn enable() {
     const ITSELF: &str = "/proc/self/exe";
     if cfg!(target_os = "linux") && std::fs::metadata(ITSELF).is_ok() {
@@ -35,7 +36,7 @@ pub fn enable() {
     }
 }
 
-/// The argv that runs this command attached, or the same argv if commands are not attached.
+/// Returns the arguments that run a command attached, or the command itself if commands do not run attached.
 pub(super) fn attached(argv: &[String], detach: bool) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(program) = PROGRAM.get() {
@@ -52,7 +53,8 @@ pub(super) fn attached(argv: &[String], detach: bool) -> Vec<String> {
     all
 }
 
-/// Runs a command and ends as it ends, or ends it when the parent dies. `arguments` come after [`ATTACHED`].
+/// Runs a command and ends with its exit code. Ends the command if the parent dies. `arguments` are those after
+/// [`ATTACHED`].
 pub fn attend(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match watched(&arguments) {
@@ -65,6 +67,10 @@ pub fn attend(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Runs a command and returns its exit code; 128 plus the number of the signal that ended it, if one did.
+///
+/// # Errors
+/// The command cannot be started, or the parent is already dead.
 #[cfg(target_os = "linux")]
 fn watched(arguments: &[OsString]) -> std::io::Result<u8> {
     use std::os::unix::process::ExitStatusExt;
@@ -81,7 +87,8 @@ fn watched(arguments: &[OsString]) -> std::io::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build()?;
     runtime.block_on(async {
-        // First this, so that no signal is missed; then the parent is checked, because it may have died before.
+        // The signal handler comes first, so that no signal is missed. The parent may have died before, so it is
+        // checked then.
         let mut orphaned = signal(SignalKind::terminate())?;
         set_parent_process_death_signal(Some(Signal::TERM))?;
         if getppid().map(|pid| pid.as_raw_nonzero().get()) != parent {
@@ -89,7 +96,7 @@ fn watched(arguments: &[OsString]) -> std::io::Result<u8> {
         }
         let ends_rest = left != DETACH;
         if ends_rest {
-            // A descendant that loses its parent becomes this process's child, also from another session.
+            // A descendant that loses its parent becomes a child of this process, even from another session.
             set_child_subreaper(Some(getpid()))?;
         }
         let mut child = tokio::process::Command::new(program).args(rest).spawn()?;
@@ -120,7 +127,7 @@ fn watched(_: &[OsString]) -> std::io::Result<u8> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// How often the children are looked for: their own children become children of this process only when they end.
+/// The most searches for children. Grandchildren become children of this process only when their parents end.
 #[cfg(target_os = "linux")]
 const LOOKS_MAX: usize = 1000;
 
@@ -131,7 +138,7 @@ async fn end_children() {
 
     for _ in 0..LOOKS_MAX {
         match waitpid(None, WaitOptions::NOHANG) {
-            // One was reaped; there may be more.
+            // One child was reaped; there may be more.
             Ok(Some(_)) => {}
             Ok(None) => {
                 for child in children() {
@@ -139,13 +146,13 @@ async fn end_children() {
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
             }
-            // There is none.
+            // There are no children.
             Err(_) => return,
         }
     }
 }
 
-/// The children of this process. None of them is reaped meanwhile, so their ids stay valid.
+/// Returns the children of this process. None of them is reaped until they are used, so their IDs stay valid.
 #[cfg(target_os = "linux")]
 fn children() -> Vec<rustix::process::Pid> {
     let me = std::process::id().to_string();
@@ -154,7 +161,8 @@ fn children() -> Vec<rustix::process::Pid> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(id) = name.parse() else { continue };
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // `proc(5)`: after the program's name, which may hold anything, come the state and the parent.
+        // `proc(5)`: the program's name is in parentheses and may contain anything. After it come the state and the
+        // parent.
         let parent = stat
             .rsplit_once(')')
             .and_then(|(_, rest)| rest.split_whitespace().nth(1));
@@ -165,14 +173,14 @@ fn children() -> Vec<rustix::process::Pid> {
     children
 }
 
-/// Ends every process in this process's group, itself included, if the group is its own.
+/// Ends every process in this process's group, including itself, if this process leads the group.
 #[cfg(target_os = "linux")]
 fn end_all() {
     use rustix::process::{Signal, getpgrp, getpid, kill_process_group};
 
     let group = getpgrp();
     if group == getpid() {
-        // If it fails, the caller still ends the command itself.
+        // If this fails, the caller ends at least the command itself.
         kill_process_group(group, Signal::KILL).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! Running a command: bounded in time and output, and ended together with everything that it started.
+//! Runs a command, with limits on its time and output, and ends it together with everything that it started.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,48 +14,48 @@ use super::attached::NOT_FOUND;
 use super::attached::NOT_STARTED;
 use super::attached::attached;
 
-/// How long its output is still read once it has ended: a process that it left running may keep the output open.
+/// How long a command's output is read after it has ended. A process that it left running may keep the output open.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
-/// How much of its standard error is repeated in an error, in characters.
+/// The most characters of a command's standard error that an error message repeats.
 const STDERR_SHOWN_CHARS: usize = 200;
 
-/// A command to run: argv, no shell.
+/// A command to run, without a shell.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandRun<'call> {
     /// The program and its arguments.
     pub argv: &'call [String],
-    /// Its standard input.
+    /// The text for its standard input.
     pub input: &'call str,
-    /// Variables of its environment, besides this process's own.
+    /// Environment variables, as name and value, in addition to this process's own.
     pub environment: &'call [(&'call str, &'call str)],
-    /// The longest time that it may take.
+    /// The longest time that the command may take.
     pub limit: Duration,
-    /// How much of its standard output and error is kept, in bytes each; the rest is read and thrown away, so that the
-    /// command does not block.
+    /// The most bytes that are kept of its standard output, and of its standard error. The rest is read and dropped, so
+    /// that the command does not block.
     pub keep_bytes: u64,
-    /// If true, processes that it started go on once it has ended in time; else they are ended with it.
+    /// True if processes that the command leaves behind may run on, if it ends in time. False ends them with it.
     pub detach: bool,
 }
 
-/// How a command ended.
+/// The result of a command that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// True if it ended with exit code 0.
+    /// True if the exit code was 0.
     pub success: bool,
     /// The beginning of its standard output.
     pub stdout: String,
     /// The beginning of its standard error.
     pub stderr: String,
-    /// The message if it failed: how it ended, and the beginning of its standard error.
+    /// The message for a failure: how the command ended, and the beginning of its standard error.
     pub failure: String,
 }
 
-/// Runs a command and waits until it ends, or ends it at the limit. Then ends everything that it started, unless `detach` is
-/// set. If this future is dropped, the command and everything that it started are ended too.
+/// Runs a command and waits until it ends; at the limit it is ended. Then everything that it started is ended, unless
+/// `detach` is set. If the future is dropped, the command and everything that it started are ended too.
 ///
 /// # Errors
-/// It cannot be started, or it took too long.
+/// The command is empty, cannot be started, or took too long. A command that fails is not an error.
 pub async fn run(call: CommandRun<'_>) -> Result<Ran, String> {
     let Some(program) = call.argv.first() else {
         return Err("the command is empty".to_owned());
@@ -68,7 +68,8 @@ pub async fn run(call: CommandRun<'_>) -> Result<Ran, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // A group of its own, so that its children can be ended with it, and Ctrl-C here does not stop it half-way.
+    // The command gets a process group of its own, so that its children can be ended with it, and Ctrl-C does not stop
+    // it.
     #[cfg(unix)]
     command.process_group(0);
     let mut child = command
@@ -96,7 +97,7 @@ pub async fn run(call: CommandRun<'_>) -> Result<Ran, String> {
     });
     let Ok(status) = ended.await else {
         group.kill();
-        // Reaps it; it was just killed, so this does not take long.
+        // Reaps the process. It was just killed, so this does not take long.
         child
             .kill()
             .await
@@ -105,15 +106,15 @@ pub async fn run(call: CommandRun<'_>) -> Result<Ran, String> {
         return Err(format!("`{program}` did not end within {limit} s"));
     };
     if call.detach || argv.len() > call.argv.len() {
-        // If it ran attached, the process that watched over it has ended the rest.
+        // If the command ran attached, the process that watched it has ended everything else.
         group.disarm();
     } else {
-        // The leader was reaped a moment ago: as long as anything is left in the group, its id stays its own.
+        // The leader was reaped just now. While any process is left in the group, the group's ID cannot be reused.
         group.kill();
     }
     let status = status.map_err(|error| format!("`{program}`: {error}"))?;
     if talking {
-        // The output read so far is kept even if the rest does not come in time.
+        // The output so far is kept, even if the rest does not come in time.
         tokio::time::timeout(OUTPUT_GRACE, &mut talk).await.ok();
     }
     drop(talk);
@@ -131,7 +132,7 @@ pub async fn run(call: CommandRun<'_>) -> Result<Ran, String> {
     })
 }
 
-/// Writes the input. A command may end without reading it, which is no error.
+/// Writes the input. A command may end without reading it, which is not an error.
 async fn feed(stdin: Option<ChildStdin>, input: &str) {
     if let Some(mut stdin) = stdin
         && let Err(error) = stdin.write_all(input.as_bytes()).await
@@ -140,6 +141,7 @@ async fn feed(stdin: Option<ChildStdin>, input: &str) {
     }
 }
 
+/// Reads everything, and keeps the first `keep_bytes` bytes.
 async fn drain(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>, keep_bytes: u64) {
     let Some(mut from) = from else { return };
     let read = (&mut from).take(keep_bytes).read_to_end(kept).await;
@@ -149,7 +151,7 @@ async fn drain(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>, keep_by
     }
 }
 
-/// The process group that a child leads. It is ended if this is dropped before the child has ended.
+/// The process group that a child leads. If it is dropped before the child has ended, all its processes are ended.
 struct ProcessGroup {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
@@ -169,7 +171,7 @@ impl ProcessGroup {
         Self {}
     }
 
-    /// Forgets the group: nothing is left to end, or it is to go on. The leader's id may belong to another process by now.
+    /// Lets the group's processes run on, or does nothing if there are none. The group's ID may be reused from then on.
     fn disarm(&mut self) {
         #[cfg(unix)]
         {
@@ -177,7 +179,8 @@ impl ProcessGroup {
         }
     }
 
-    /// Ends every process of the group. Called before the leader is reaped or right after it, while its id is still its own.
+    /// Ends every process of the group. Called before the leader is reaped or right after it, while the ID is not
+    /// reused.
     fn kill(&mut self) {
         #[cfg(unix)]
         if let Some(leader) = self.leader.take()

@@ -1,19 +1,19 @@
-//! The forms in which a service may repeat a text: as it is, escaped as in JSON, URLs or HTML, once or several times over,
-//! or in base64.
+//! Finds a secret in a text in every form in which a service may repeat it: as it is, escaped as in JSON, URLs or HTML,
+//! even several times, or in base64.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// How deep escapes may be nested.
+/// The most levels of nested escapes that are resolved.
 const LEVELS_MAX: usize = 4;
 
-/// Shorter pieces of base64 would be found by chance.
+/// The least length of a base64 form that is searched for, in bytes. Shorter ones would be found by chance.
 const ENCODED_BYTES_MIN: usize = 6;
 
-/// The length of the longest HTML entity that is decoded here, by name or by number.
+/// The length of the longest HTML entity that is decoded, in bytes.
 const ENTITY_BYTES_MAX: usize = 10;
 
-/// The text with `hidden` replaced by `shown`, in whatever form it occurs.
+/// Replaces `hidden` in a text by `shown`, in whatever form it occurs.
 pub(super) fn hidden_in(text: &str, hidden: &str, shown: &str) -> String {
     if hidden.is_empty() {
         return text.to_owned();
@@ -37,7 +37,7 @@ pub(super) fn hidden_in(text: &str, hidden: &str, shown: &str) -> String {
     let (mut kept, mut at) = (String::new(), 0);
     for (start, end) in parts {
         if start < at {
-            // It overlaps the one before.
+            // This part overlaps the one before.
             at = at.max(end);
             continue;
         }
@@ -49,7 +49,7 @@ pub(super) fn hidden_in(text: &str, hidden: &str, shown: &str) -> String {
     kept
 }
 
-/// A decoded byte, and the range of the text that it was decoded from.
+/// A decoded byte, and the range of the original text that it was decoded from.
 #[derive(Debug, Clone, Copy)]
 struct Letter {
     byte: u8,
@@ -57,7 +57,8 @@ struct Letter {
     end: usize,
 }
 
-/// A text as it is. Each byte of a character carries the range of the whole character, so that no character is cut.
+/// Converts a text without decoding it. Each byte of a character has the range of the whole character, so that no
+/// character is cut.
 fn plain(text: &str) -> Vec<Letter> {
     let mut letters = Vec::new();
     for (start, character) in text.char_indices() {
@@ -66,6 +67,7 @@ fn plain(text: &str) -> Vec<Letter> {
     letters
 }
 
+/// Adds the bytes of a character, all with the same range.
 fn push(letters: &mut Vec<Letter>, character: char, start: usize, end: usize) {
     let mut bytes = [0; 4];
     for byte in character.encode_utf8(&mut bytes).bytes() {
@@ -86,6 +88,7 @@ fn find(letters: &[Letter], wanted: &[u8], parts: &mut Vec<(usize, usize)>) {
     }
 }
 
+/// Resolves all levels of escapes, at most [`LEVELS_MAX`], and returns the bytes.
 fn decoded_wholly(mut letters: Vec<Letter>) -> Vec<u8> {
     for _ in 0..LEVELS_MAX {
         match decoded(&letters) {
@@ -96,7 +99,7 @@ fn decoded_wholly(mut letters: Vec<Letter>) -> Vec<u8> {
     letters.iter().map(|letter| letter.byte).collect()
 }
 
-/// The text with one level of escapes resolved; none if there is none.
+/// Resolves one level of escapes. `None` if the text has no escapes.
 fn decoded(letters: &[Letter]) -> Option<Vec<Letter>> {
     let mut next = Vec::with_capacity(letters.len());
     let (mut at, mut any) = (0, false);
@@ -124,13 +127,14 @@ fn decoded(letters: &[Letter]) -> Option<Vec<Letter>> {
     any.then_some(next)
 }
 
-/// The meaning of an escape.
+/// The character or byte that an escape stands for.
 enum Meant {
     Byte(u8),
     Character(char),
 }
 
-/// `\n`, `\/`, `\u0041`, `\x41`, and how long it is.
+/// Decodes an escape of JSON or JavaScript: `\n`, `\/`, `\u0041`, `\x41`. Returns its meaning, or `None`, and its
+/// length.
 fn of_json(rest: &[Letter]) -> (Option<Meant>, usize) {
     let Some(sign) = rest.get(1) else {
         return (None, 0);
@@ -151,14 +155,14 @@ fn of_json(rest: &[Letter]) -> (Option<Meant>, usize) {
     )
 }
 
-/// `%41`, and how long it is.
+/// Decodes an escape of URLs: `%41`. Returns its meaning, or `None`, and its length.
 fn of_url(rest: &[Letter]) -> (Option<Meant>, usize) {
     let code = number(rest.get(1..3).unwrap_or_default(), 16);
     let byte = code.and_then(|code| u8::try_from(code).ok());
     (byte.map(Meant::Byte), 3)
 }
 
-/// `&amp;`, `&#65;`, `&#x41;`, and how long it is.
+/// Decodes an entity of HTML: `&amp;`, `&#65;`, `&#x41;`. Returns its meaning, or `None`, and its length.
 fn of_html(rest: &[Letter]) -> (Option<Meant>, usize) {
     let near = &rest[..rest.len().min(ENTITY_BYTES_MAX)];
     let Some(end) = near.iter().position(|letter| letter.byte == b';') else {
@@ -183,6 +187,7 @@ fn of_html(rest: &[Letter]) -> (Option<Meant>, usize) {
     (character.map(Meant::Character), end + 1)
 }
 
+/// Reads a number. `None` if a digit is not valid in `radix`, there are none, or the number is too large.
 fn number(digits: &[Letter], radix: u32) -> Option<u32> {
     if digits.is_empty() {
         return None;
@@ -195,7 +200,8 @@ fn number(digits: &[Letter], radix: u32) -> Option<u32> {
     Some(number)
 }
 
-/// The base64 forms of a text at each of the three offsets, without the letters that depend on the bytes around it.
+/// Returns the base64 forms of a text for each of the three offsets, without the letters that depend on the bytes
+/// before and after it.
 fn encodings(hidden: &str) -> impl Iterator<Item = Vec<u8>> {
     let mut forms = Vec::new();
     for before in 0..3 {

@@ -1,4 +1,4 @@
-//! Plain HTTP, over the client that the AWS SDK brings: one request, one answer, bounded in time and size. Redirects are
+//! Sends HTTP requests with the AWS SDK's client: one request, one reply, with limits on time and size. Redirects are
 //! not followed.
 
 use std::fmt;
@@ -16,43 +16,43 @@ use super::net;
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest answer, in bytes.
+/// The most bytes of a reply's body that are kept.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// A request.
+/// An HTTP request.
 #[derive(Clone)]
 pub struct Request {
-    /// `POST`, for example.
+    /// The method, for example `POST`.
     pub method: &'static str,
-    /// The whole address.
+    /// The address, with scheme, host, path and query.
     pub url: String,
-    /// Its headers; `Host` and `Content-Length` are added.
+    /// The headers. `Host` and `Content-Length` are added when it is sent.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The body. Empty for a request without one.
     pub body: String,
 }
 
-/// An answer.
+/// An HTTP reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The status, for example 200.
     pub status: u16,
-    /// The header `x-amzn-errortype`, if there is one.
+    /// The header `x-amzn-errortype`. `None` if there is none.
     pub error_type: Option<String>,
-    /// How long to wait before the next try, if the answer gives it in seconds.
+    /// The wait before the next try that the service asks for (`Retry-After`). `None` unless it is given in seconds.
     pub retry_after: Option<Duration>,
-    /// The first MiB of the body.
+    /// The body, at most its first MiB.
     pub body: String,
-    /// True if the body was longer.
+    /// True if the body was longer than 1 MiB.
     pub cut: bool,
 }
 
-/// The reason why there is no answer.
+/// Why a request got no reply. Each variant has a message for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// The request was never sent.
     NotSent(String),
-    /// The request may have arrived.
+    /// The request may have arrived, but no reply did.
     NoAnswer(String),
 }
 
@@ -63,7 +63,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Sends requests.
+/// Sends HTTP requests. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct Client(SharedHttpConnector);
 
@@ -83,10 +83,10 @@ impl From<SharedHttpConnector> for Client {
 }
 
 impl Client {
-    /// Sends a request and waits for its answer, `limit` at most.
+    /// Sends a request and waits for its reply, at most `limit`. A reply with an error status is not an error here.
     ///
     /// # Errors
-    /// There is no answer. The message contains neither headers nor the address.
+    /// No reply came, or the request is not valid. The message contains neither headers nor the address.
     pub async fn send(&self, request: Request, limit: Duration) -> Result<Answer, Failure> {
         fn unsent<E>(_: E) -> Failure {
             Failure::NotSent("the address or a header is not valid".to_owned())
@@ -136,7 +136,10 @@ impl Client {
     }
 }
 
-/// Reads a body, [`ANSWER_BYTES_MAX`] at most. Returns true beside it if it was longer.
+/// Reads a body, at most [`ANSWER_BYTES_MAX`]. Also returns true if it was longer.
+///
+/// # Errors
+/// The connection broke off.
 async fn read(body: SdkBody) -> Result<(String, bool), Failure> {
     let mut stream = ByteStream::new(body);
     let mut bytes = Vec::new();
@@ -154,7 +157,7 @@ async fn read(body: SdkBody) -> Result<(String, bool), Failure> {
     Ok((String::from_utf8_lossy(&bytes).into_owned(), cut))
 }
 
-/// An error with its sources, since the outer one says little.
+/// Joins the texts of an error and its sources, because the outermost error says little.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,5 +1,5 @@
-//! Calls that leave this process: commands, bounded in time and output; plain HTTP; the one way out to the network, which
-//! the AWS SDK takes too; the files of secrets; and the file system if it may hang or belong to others.
+//! Everything that leaves this process or may hang: commands, HTTP, the network connections (those of the AWS SDK too),
+//! files of secrets, and files that belong to others.
 
 pub mod aside;
 pub mod attached;

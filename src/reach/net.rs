@@ -1,8 +1,8 @@
-//! The one way out to the network: every connection of the program, the AWS SDK's too, goes through the proxy and trusts
-//! the certificates that the environment names (semantics L16).
+//! Makes every network connection of the program, including the AWS SDK's. All go through the proxy, and trust the
+//! certificates, that the environment names (semantics L16).
 //!
-//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are read in upper and lower case. `AWS_CA_BUNDLE` names a file
-//! of certificates that are trusted besides the system's.
+//! `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` are read in upper and lower case. `AWS_CA_BUNDLE` names a
+//! file of certificates that are trusted in addition to the system's.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -47,15 +47,15 @@ use super::regular_file;
 /// The largest reply of AWS that is read, in bytes (semantics M8). A larger one is a failed call.
 pub const REPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How much of all replies that are being read at once may be kept, in bytes, without the first [`COUNTED_FROM`] of each: a
-/// fleet reads many zones and regions side by side, and each reply could be as large as the largest.
+/// The most bytes of all replies that are read at the same time, without the first [`COUNTED_FROM`] of each. A fleet
+/// reads many zones and regions in parallel, and each reply could have the largest size.
 const TOGETHER_BYTES_MAX: usize = 2 * REPLY_BYTES_MAX;
 
-/// From this length on a reply counts towards [`TOGETHER_BYTES_MAX`]. A full page of records or alarms is smaller, so that large
-/// replies of others never fail it.
+/// The length in bytes from which a reply counts towards [`TOGETHER_BYTES_MAX`]. A full page of records or alarms is
+/// shorter, so large replies to other calls never make it fail.
 const COUNTED_FROM: usize = 256 * 1024;
 
-/// What is kept of all large replies that are being read.
+/// The counted bytes of all replies that are being read.
 static TOGETHER: AtomicUsize = AtomicUsize::new(0);
 
 /// The largest file of certificates, in bytes. The bundle of a Linux system has about 200 KiB.
@@ -64,14 +64,14 @@ const BUNDLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The certificates of `AWS_CA_BUNDLE`, set once at the start.
 static TRUSTED: OnceLock<TlsContext> = OnceLock::new();
 
-/// Trusts the certificates of a file besides the system's, in every connection from now on.
+/// Trusts the certificates of a file in addition to the system's, in all later connections.
 ///
 /// # Errors
 /// The file cannot be read, or contains no usable certificate.
 pub fn trust(path: &str) -> Result<(), String> {
     let pem = regular_file::read(Path::new(path), None, BUNDLE_BYTES_MAX)
         .map_err(|why| format!("cannot be read: {why}"))?;
-    // System bundles sometimes contain certificates that make the TLS library panic; these are left out.
+    // System bundles sometimes contain certificates that make the TLS library panic. These are left out.
     let (mut roots, mut usable) = (RootCertStore::empty(), String::new());
     for certificate in CertificateDer::pem_slice_iter(&pem).flatten() {
         if roots.add(certificate.clone()).is_ok() {
@@ -84,21 +84,23 @@ pub fn trust(path: &str) -> Result<(), String> {
     let store = TrustStore::default().with_pem_certificate(usable);
     let context = TlsContext::builder().with_trust_store(store).build();
     let context = context.map_err(|error| format!("cannot be used: {error}"))?;
-    // A second caller in the same process has read the same environment.
+    // If they are set already, an earlier call in this process read the same environment.
     TRUSTED.set(context).ok();
     Ok(())
 }
 
+/// Returns a certificate in PEM form.
 fn as_pem(certificate: &CertificateDer<'_>) -> String {
     let text = STANDARD.encode(certificate);
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
-/// A connector for one kind of use.
+/// Returns a connector with these timeouts, for plain HTTP requests.
 pub(super) fn connector(settings: HttpConnectorSettings) -> Connector {
     builder(Some(settings), None)
 }
 
+/// Creates a connector with the proxy and the certificates of the environment.
 fn builder(
     settings: Option<HttpConnectorSettings>,
     components: Option<&RuntimeComponents>,
@@ -115,14 +117,14 @@ fn builder(
     builder.build()
 }
 
-/// The client of the AWS SDK: the same way out, and no reply above [`REPLY_BYTES_MAX`].
+/// Returns the client for the AWS SDK. It uses the same proxy and certificates, and limits replies as [`bounded`] does.
 pub fn sdk_client() -> SharedHttpClient {
     let client = Builder::new()
         .build_with_connector_fn(|settings, components| builder(settings.cloned(), components));
     bounded(client)
 }
 
-/// A client whose replies end with an error after [`REPLY_BYTES_MAX`].
+/// Limits the replies of a client: a reply longer than [`REPLY_BYTES_MAX`] ends with an error.
 pub fn bounded(client: SharedHttpClient) -> SharedHttpClient {
     SharedHttpClient::new(Bounded(client))
 }
@@ -154,7 +156,8 @@ impl HttpConnector for BoundedConnector {
     }
 }
 
-/// A body that ends with an error after [`REPLY_BYTES_MAX`], or if all large ones that count to `together` are too much.
+/// Limits a body. It ends with an error if it is longer than [`REPLY_BYTES_MAX`], or if all replies that count in
+/// `together` are too large.
 fn limited(body: SdkBody, together: &'static AtomicUsize) -> SdkBody {
     body.map_preserve_contents(move |body| {
         let counted = CountedBody {
@@ -174,21 +177,23 @@ fn limited(body: SdkBody, together: &'static AtomicUsize) -> SdkBody {
     })
 }
 
-/// A body that counts what has been read of it for as long as it is there.
+/// A body that counts its bytes in `together` until it is dropped.
 struct CountedBody {
+    /// The body itself.
     body: Pin<Box<SdkBody>>,
+    /// The counted bytes of all bodies.
     together: &'static AtomicUsize,
-    /// How much has been read of it.
+    /// The number of bytes that have been read.
     read: usize,
-    /// How much of that is counted in `together`.
+    /// The number of these bytes that are counted in `together`.
     taken: usize,
 }
 
 impl CountedBody {
-    /// Counts so many bytes more.
+    /// Counts this number of bytes.
     ///
     /// # Errors
-    /// All large replies together are too much.
+    /// All counted replies together are larger than [`TOGETHER_BYTES_MAX`].
     fn count(&mut self, bytes: usize) -> Result<(), BoxError> {
         self.read = self.read.saturating_add(bytes);
         let taken = self.read.saturating_sub(COUNTED_FROM);
@@ -243,7 +248,7 @@ impl Body for CountedBody {
     }
 }
 
-/// The text of a failed connection, with the remedy if the server's certificate was refused.
+/// Adds the remedy to the text of a failed connection, if the server's certificate was refused.
 pub fn explained(text: String) -> String {
     // Source: `rustls::Error::InvalidCertificate`, Display.
     if !text.contains("invalid peer certificate") || text.contains("AWS_CA_BUNDLE") {
@@ -255,10 +260,11 @@ pub fn explained(text: String) -> String {
     )
 }
 
-/// Checks the address of a proxy: `host:port`, `http://…` or `https://…`, optionally with a user and a password.
+/// Checks the address of a proxy: `host:port`, `http://…` or `https://…`, optionally with a user and a password. An
+/// empty address is accepted.
 ///
 /// # Errors
-/// It cannot be used. The message does not repeat it, because it may contain a password.
+/// The address cannot be used. The message does not repeat it, because it may contain a password.
 pub fn check_proxy(address: &str) -> Result<(), &'static str> {
     if address.is_empty() {
         return Ok(());
@@ -324,7 +330,7 @@ mod tests {
         assert_eq!(super::explained("timed out".to_owned()), "timed out");
     }
 
-    /// A reply of so many bytes, within the bounds.
+    /// Returns a limited reply of this number of bytes.
     fn reply_of(bytes: usize, together: &'static AtomicUsize) -> SdkBody {
         limited(SdkBody::from(vec![b'x'; bytes]), together)
     }

@@ -1,4 +1,4 @@
-//! Files and directories that only this user can read, whatever the umask is (semantics M9).
+//! Creates files and directories that only this user can read, whatever the umask is (semantics M9).
 
 use std::fs;
 use std::fs::DirBuilder;
@@ -13,16 +13,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Only the owner enters.
+/// The permissions of directories: only the owner may enter and list them.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// Only the owner reads and writes.
+/// The permissions of files: only the owner may read and write them.
 const FILE_MODE: u32 = 0o600;
 
-/// Makes a directory and its missing parents. An existing one keeps its permissions: somebody chose them.
+/// Creates a directory and its missing parents. An existing directory keeps its permissions, because somebody chose
+/// them.
 ///
 /// # Errors
-/// The operating system refuses, or something else lies there.
+/// The operating system refuses, or the path exists and is not a directory.
 pub fn directory(path: &Path) -> io::Result<()> {
     let made = match make(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -42,16 +43,17 @@ pub fn directory(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Creates one directory.
 fn make(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(DIRECTORY_MODE).create(path)?;
-    // The umask may have removed more.
+    // The umask may have removed some permissions.
     fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))
 }
 
-/// Makes a new file. A link of that name is not followed.
+/// Creates a new file and opens it for writing. A link of that name is not followed.
 ///
 /// # Errors
-/// The operating system refuses, or something lies there.
+/// The operating system refuses, or the path exists.
 pub fn file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options
@@ -63,7 +65,7 @@ pub fn file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Replaces a file so that a reader sees the old content or the new, never half of it, also after a power cut.
+/// Replaces a file. A reader sees either the old or the new content, never a part of it, even after a power cut.
 ///
 /// # Errors
 /// The operating system refuses.
@@ -77,13 +79,13 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         fs::rename(&draft, path)
     });
     if written.is_err() {
-        // If it cannot be removed either, a draft stays behind, which nobody reads.
+        // If the draft cannot be removed either, it stays behind. Nothing reads it.
         fs::remove_file(&draft).unwrap_or_default();
     }
     written
 }
 
-/// Makes the names in a directory last through a power cut.
+/// Makes new names in a directory survive a power cut.
 ///
 /// # Errors
 /// The operating system refuses.

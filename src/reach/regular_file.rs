@@ -1,4 +1,4 @@
-//! Reading files that others wrote: only regular ones, up to a size, and none outside the given directory (semantics M3).
+//! Reads files that others wrote: only regular files, up to a size, and none outside a given directory (semantics M3).
 
 use std::fs::File;
 use std::io;
@@ -10,35 +10,34 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use thiserror::Error;
 
-/// The reason why a file is not read.
+/// Why a file was not read.
 #[derive(Debug, Error)]
 pub enum Unread {
-    /// The operating system refuses.
+    /// The operating system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is a directory.
+    /// The path is a directory.
     #[error("this is a directory")]
     Directory,
-    /// It is a pipe, a socket or a device.
+    /// The path is a pipe, a socket or a device.
     #[error("this is a pipe, a socket or a device, and not a file")]
     NotRegular,
-    /// It is larger than the limit.
+    /// The file is larger than the limit, in bytes.
     #[error("the file has more than {0} bytes")]
     TooLarge(u64),
-    /// It is a link to a file outside the directory.
+    /// The path is a link that leads out of this directory.
     #[error("this is a link that leads out of {}", .0.display())]
     LeadsOut(PathBuf),
 }
 
-/// Reads a file of at most `bytes_max` bytes. If a directory is given, links are followed only within it, as those of a
-/// mounted `ConfigMap` are.
-///
-/// Nothing here waits for a writer. A file system that hangs still blocks the caller ([`super::aside`]).
+/// Reads a file of at most `bytes_max` bytes. If a directory is given, links are followed only within it; the links of
+/// a mounted `ConfigMap` are. Does not wait for a writer, but a file system that hangs blocks the caller
+/// ([`super::aside`]).
 ///
 /// # Errors
-/// See [`Unread`]. Nothing of the file is read, unless it grew beyond the limit meanwhile.
+/// See [`Unread`].
 pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8>, Unread> {
-    // Before it is opened: opening a device may have an effect.
+    // The check comes before the file is opened, because opening a device may have an effect.
     check(path, bytes_max)?;
     let real = std::fs::canonicalize(path)?;
     if let Some(directory) = within
@@ -46,7 +45,7 @@ pub fn read(path: &Path, within: Option<&Path>, bytes_max: u64) -> Result<Vec<u8
     {
         return Err(Unread::LeadsOut(directory.to_owned()));
     }
-    // A pipe or a link may have taken its place since.
+    // A pipe or a link may have replaced the file since the check.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(&real, flags, Mode::empty());
     let file = File::from(opened.map_err(io::Error::from)?);
@@ -67,6 +66,7 @@ pub fn check(path: &Path, bytes_max: u64) -> Result<(), Unread> {
     fits(&std::fs::metadata(path)?, bytes_max)
 }
 
+/// Refuses everything but a regular file within the limit.
 fn fits(metadata: &std::fs::Metadata, bytes_max: u64) -> Result<(), Unread> {
     if metadata.is_dir() {
         return Err(Unread::Directory);
@@ -80,7 +80,7 @@ fn fits(metadata: &std::fs::Metadata, bytes_max: u64) -> Result<(), Unread> {
     Ok(())
 }
 
-/// The directory of a file, as it is written in the path.
+/// Returns the directory part of a file's path; `.` if the path has none.
 pub fn directory_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -106,7 +106,7 @@ mod tests {
         fs::create_dir_all(inside.join("..2026")).unwrap();
         fs::write(&secret, "secret").unwrap();
         fs::write(inside.join("..2026/plan.yaml"), "plan").unwrap();
-        // As Kubernetes mounts a `ConfigMap`.
+        // Kubernetes mounts a `ConfigMap` with links like these.
         symlink("..2026", inside.join("..data")).unwrap();
         symlink("..data/plan.yaml", inside.join("plan.yaml")).unwrap();
         let text = read(&inside.join("plan.yaml"), Some(&inside), 100).unwrap();

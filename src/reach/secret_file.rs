@@ -1,4 +1,4 @@
-//! Reading the file of a secret without blocking the caller for long.
+//! Reads a file with a secret, without blocking the caller for long.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,21 +11,21 @@ use super::aside::Aside;
 use super::regular_file;
 use super::regular_file::Unread;
 
-/// The longest secret in a file, in bytes.
+/// The largest file of a secret, in bytes.
 const BYTES_MAX: u64 = 64 * 1024;
 
-/// The longest time that a file may take. The caller does nothing else meanwhile, and a mount that does not answer must not
-/// delay a revert.
+/// The longest time of reading a file. The caller does nothing else in that time, and a mount that does not answer must
+/// not delay a revert.
 const WITHIN: Duration = Duration::from_millis(500);
 
-/// The reads by file. A read that hangs is waited for once and takes one thread, however often its file is asked for.
+/// The running reads, by file. A read that hangs keeps one thread busy, however often its file is asked for.
 static READING: Mutex<BTreeMap<String, Arc<Aside>>> = Mutex::new(BTreeMap::new());
 
-/// The text of a file, at most 64 KiB. Links are followed wherever they lead: the plan names this very path.
+/// Reads a file of at most 64 KiB. Links are followed wherever they lead, because the plan names this very path.
 ///
 /// # Errors
-/// It cannot be read, is not a regular file, is too large, is not UTF-8, or does not answer within half a second. The message
-/// contains the path, never the content.
+/// The file cannot be read, is not a regular file, is too large, is not UTF-8, or does not answer within half a second.
+/// The message contains the path, but never the content.
 pub(super) fn read(path: &str) -> Result<String, String> {
     let aside = {
         let mut reading = READING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,6 +39,7 @@ pub(super) fn read(path: &str) -> Result<String, String> {
     }
 }
 
+/// Reads a file, in the thread that may hang.
 fn text(path: &str) -> Result<String, String> {
     let read = regular_file::read(Path::new(path), None, BYTES_MAX);
     let bytes = read.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! Secrets: looked up each time they are needed, put into texts, and never shown.
+//! Secrets. They are looked up each time they are needed, put into texts, and never printed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,29 +6,29 @@ use std::sync::Arc;
 use super::forms;
 use super::secret_file;
 
-/// Reads a variable of the environment; given from outside.
+/// A function that returns the value of an environment variable. `None` if it is not set.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The text that is shown in the place of a secret.
+/// The text that is shown in place of a secret.
 const SHOWN: &str = "[secret]";
 
-/// Parts of a URL that are shorter than this are not secret.
+/// The least length of a part of a secret URL that is hidden by itself, in bytes. Shorter parts are not secret.
 const TELLING_BYTES_MIN: usize = 6;
 
-/// A secret. It can be used, but not printed.
+/// A secret. It can be used, but printing it shows `[secret]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a secret.
+    /// Creates a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Reads a secret from a variable of the environment.
+    /// Reads a secret from an environment variable.
     ///
     /// # Errors
-    /// There is no such variable, it is empty, or it contains line breaks or control characters.
+    /// The variable is not set, is empty, or contains line breaks or control characters.
     pub fn variable(name: &str, environment: &Environment) -> Result<Self, String> {
         let found = environment(name).ok_or_else(|| format!("the environment has no {name}"))?;
         Self::found(&found, &format!("${{{name}}}"))
@@ -42,10 +42,11 @@ impl Secret {
         Self::found(&secret_file::read(path)?, &format!("file:{path}"))
     }
 
-    /// Keeps what was found at `place`, without white space around it.
+    /// Creates a secret from the text that was found at `place`, without white space around it.
     ///
     /// # Errors
-    /// It is empty, or contains line breaks or control characters. The message names the place, never the text found there.
+    /// The text is empty, or contains line breaks or control characters. The message names the place, but never the
+    /// text.
     fn found(text: &str, place: &str) -> Result<Self, String> {
         let secret = text.trim();
         if secret.is_empty() {
@@ -59,13 +60,14 @@ impl Secret {
         Ok(Self::new(secret))
     }
 
-    /// The secret itself, to be sent to its service.
+    /// Returns the secret's text, to be sent to its service.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// The text without this secret, and, if it is a URL, without its path, its query and their longer parts. Services often
-    /// repeat the request, escaped or encoded (semantics M7).
+    /// Removes this secret from a text, in every form in which services repeat it (semantics M7). If the secret is a
+    /// URL, its path, its query and their longer parts are removed too, because services often repeat parts of the
+    /// request.
     pub fn hidden_in(&self, text: &str) -> String {
         let path = self
             .0
@@ -97,10 +99,12 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Puts secrets into texts and remembers them, so that they can be removed from other texts.
+/// Puts secrets into texts, and remembers them, so that they can be removed from other texts.
 #[derive(Clone)]
 pub struct Secrets {
+    /// Returns the values of environment variables.
     environment: Environment,
+    /// The secrets that were put into texts.
     used: Vec<Secret>,
 }
 
@@ -111,7 +115,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// An empty collection; `environment` looks variables up.
+    /// Creates an empty collection. `environment` returns the values of variables.
     pub fn new(environment: Environment) -> Self {
         Self {
             environment,
@@ -119,10 +123,10 @@ impl Secrets {
         }
     }
 
-    /// The text with every `${NAME}` and `${file:PATH}` replaced by its secret.
+    /// Replaces every `${NAME}` and `${file:PATH}` in a text by its secret.
     ///
     /// # Errors
-    /// A secret cannot be found (named in the message), or a `${` is not closed. The text is not repeated.
+    /// A secret cannot be read, or a `${` is not closed. The message names the secret and does not repeat the text.
     pub fn fill(&mut self, text: &str) -> Result<String, String> {
         let (mut filled, mut rest) = (String::new(), text);
         while let Some((before, after)) = rest.split_once("${") {
@@ -140,10 +144,10 @@ impl Secrets {
         Ok(filled)
     }
 
-    /// The text without any secret that [`Secrets::fill`] put into another text.
+    /// Removes from a text every secret that [`Secrets::fill`] put into another text.
     pub fn redact(&self, text: &str) -> String {
         let mut used: Vec<&Secret> = self.used.iter().collect();
-        // The longest first: one may be a part of another.
+        // The longest secret is removed first, because one secret may be a part of another.
         used.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
         used.into_iter()
             .fold(text.to_owned(), |text, secret| secret.hidden_in(&text))
@@ -211,7 +215,7 @@ mod tests {
             "xoxb-1/hunter&amp;2+&eacute;",
             "xoxb-1&#47;hunter&#38;2&#x2B;&#233;",
             "xoxb-1/hunter\\u0026amp;2+é",
-            // Base64 of it, of a header with it, and of a user and it.
+            // Base64 of the secret, of a header with it, and of a user with it as the password.
             "eG94Yi0xL2h1bnRlciYyK8Op",
             "QmVhcmVyIHhveGItMS9odW50ZXImMivDqQ==",
             "dTp4b3hiLTEvaHVudGVyJjIrw6k=",

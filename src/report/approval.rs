@@ -11,31 +11,33 @@ use crate::engine::plan::HoldOrRevert;
 use crate::engine::state::State;
 use crate::engine::units::{Share, WeightPair};
 
-/// The facts that a person sees who is asked to approve a step.
+/// The facts that a person sees before approving a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovalEvidence {
-    /// The step that is approved.
+    /// Number of the step to approve, from 1.
     pub step: u16,
-    /// The new side's share now.
+    /// The new side's share now, by the last verified step.
     pub from: Share,
-    /// Its share afterwards.
+    /// The weights that the step sets.
     pub to: WeightPair,
     /// How long the step bakes.
     pub bake: SignedDuration,
-    /// The step that bakes or has baked, how much of its bake is counted, and its whole bake; none before the start.
+    /// The step that bakes or has baked, how much of its bake has counted, and its whole bake; `None` before the first
+    /// step.
     pub baked: Option<(u16, SignedDuration, SignedDuration)>,
-    /// The number of gates.
+    /// Number of alarms that are gates, without fallback alarms.
     pub gates: usize,
     /// The gates that cannot be judged, and since when.
     pub unknown: Vec<(GateId, Timestamp)>,
-    /// When the window lets the step be taken, and the zone of the plan's windows; none without windows.
+    /// When the windows let the step be taken (`None`: never), and the time zone of the windows. `None` if the plan has
+    /// no windows.
     pub window: Option<(Option<Timestamp>, TimeZone)>,
-    /// The time until which it may be approved, and what happens then.
+    /// The time until which the step may be approved, and what happens then; `None` if its approval has no timeout.
     pub ends: Option<(Timestamp, HoldOrRevert)>,
 }
 
 impl ApprovalEvidence {
-    /// Reads the evidence off a cutover's state; none if there is no such step.
+    /// Collects the evidence from a cutover's state; `None` if there is no such step.
     pub fn of(state: &State, number: u16, now: Timestamp) -> Option<Self> {
         let plan = state.plan();
         let step = plan.step(number)?;
@@ -73,7 +75,7 @@ impl ApprovalEvidence {
         })
     }
 
-    /// The form for JSON. Fields are only ever added.
+    /// Returns the evidence as JSON. Fields are only ever added.
     pub fn to_json(&self) -> Value {
         json!({
             "step": self.step,
@@ -93,7 +95,7 @@ impl ApprovalEvidence {
         })
     }
 
-    /// Two or three lines for people, without a margin.
+    /// Returns the evidence as two or three lines for people, not indented.
     pub fn lines(&self, now: Timestamp) -> Vec<String> {
         let change = format!(
             "step {}: {} → {} of the traffic (weights {}), then {} of bake{}",

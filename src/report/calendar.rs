@@ -1,4 +1,4 @@
-//! The calendar of the coming steps: when each can be taken, in the plan's time zone and in the reader's.
+//! Shows the calendar of the coming steps: when each can be taken, in the time zones of the plan and of the reader.
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -12,20 +12,21 @@ use crate::engine::calendar::{Calendar, Coming};
 use crate::engine::plan::{Plan, Step};
 use crate::engine::window::Zone;
 
-/// The longest zone name that heads a column: a little wider than the widest time, `Mon 28 Dec 10:00`.
+/// Longest name of a time zone that heads a column, in characters: a little wider than the widest time, `Mon 28 Dec
+/// 10:00`.
 const ZONE_CHARS_MAX: usize = 20;
 
-/// The time zones that a calendar is shown in.
+/// The time zones in which a calendar is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clocks {
-    /// The plan's; UTC if it has no windows.
+    /// The time zone of the plan's windows; UTC if it has no windows.
     pub plan: Zone,
-    /// The reader's: this machine's.
+    /// The time zone of the reader, which is that of this machine.
     pub here: TimeZone,
 }
 
 impl Clocks {
-    /// The zone of the plan's windows, and the reader's.
+    /// Returns the time zones of the plan's windows and of the reader.
     pub fn of(plan: &Plan, here: &TimeZone) -> Self {
         let plan = match &plan.windows {
             Some(windows) => windows.time_zone.clone(),
@@ -43,7 +44,7 @@ impl Clocks {
     }
 }
 
-/// The steps to come as JSON: an array of `{step, share, earliest_at, waits_secs, bake_over_at, approval}`.
+/// Returns the coming steps as JSON: an array of `{step, share, earliest_at, waits_secs, bake_over_at, approval}`.
 pub fn to_json(calendar: &Calendar, plan: &Plan) -> Value {
     planned(calendar, plan)
         .map(|(coming, step)| {
@@ -59,7 +60,7 @@ pub fn to_json(calendar: &Calendar, plan: &Plan) -> Value {
         .collect()
 }
 
-/// The steps to come, each with what the plan says about it.
+/// Returns the coming steps, each with the step of the plan.
 fn planned<'a>(
     calendar: &'a Calendar,
     plan: &'a Plan,
@@ -70,7 +71,7 @@ fn planned<'a>(
         .filter_map(|coming| Some((coming, plan.step(coming.number)?)))
 }
 
-/// The steps to come and the end, a line each, with a heading. Fits into 80 columns.
+/// Returns the coming steps and the end as a table with a heading, one line each. Fits into 80 columns.
 pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp) -> String {
     let taken = calendar.steps.iter().filter_map(|coming| coming.taken_at);
     let two_clocks = !taken.chain(calendar.ends_at).all(|at| clocks.agree(at));
@@ -127,7 +128,7 @@ pub fn to_text(calendar: &Calendar, plan: &Plan, clocks: &Clocks, now: Timestamp
     indented(&table)
 }
 
-/// A zone's name; only its city if the name is wider than the times below it.
+/// Returns the name of a time zone, or only its city if the name is longer than [`ZONE_CHARS_MAX`].
 fn short(zone: &str) -> &str {
     if zone.len() > ZONE_CHARS_MAX {
         zone.rsplit('/').next().unwrap_or(zone)
@@ -136,7 +137,7 @@ fn short(zone: &str) -> &str {
     }
 }
 
-/// A time in the plan's zone; `never` if there is none.
+/// Returns a time in the plan's time zone; `never` if there is none.
 fn day_or_never(at: Option<Timestamp>, clocks: &Clocks, now: Timestamp) -> String {
     match at {
         Some(at) => day(at, clocks.plan.rules(), now),
@@ -144,7 +145,7 @@ fn day_or_never(at: Option<Timestamp>, clocks: &Clocks, now: Timestamp) -> Strin
     }
 }
 
-/// A time in the reader's zone; empty if there is none.
+/// Returns a time in the reader's time zone; empty if there is none.
 fn here(at: Option<Timestamp>, clocks: &Clocks) -> String {
     match at {
         Some(at) => weekday(at, &clocks.here),
@@ -152,7 +153,7 @@ fn here(at: Option<Timestamp>, clocks: &Clocks) -> String {
     }
 }
 
-/// `Mon 7 Dec 10:00`, with the year if it is not the present one.
+/// Returns a time in the form `Mon 7 Dec 10:00`, with the year if it is not the current one.
 fn day(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     let (at, now) = (zone.to_datetime(at), zone.to_datetime(now));
     let form = if at.year() == now.year() {
@@ -163,7 +164,7 @@ fn day(at: Timestamp, zone: &TimeZone, now: Timestamp) -> String {
     at.strftime(form).to_string()
 }
 
-/// `Mon 02:00`.
+/// Returns a time in the form `Mon 02:00`.
 fn weekday(at: Timestamp, zone: &TimeZone) -> String {
     zone.to_datetime(at).strftime("%a %H:%M").to_string()
 }

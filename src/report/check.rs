@@ -1,4 +1,4 @@
-//! The output of `cutover check`: what is wrong with each plan file, and what its plan amounts to.
+//! The output of `cutover check`: the problems of each plan file, and a summary of its plan.
 
 use anstyle::Style;
 use comfy_table::presets::NOTHING;
@@ -12,27 +12,27 @@ use crate::engine::plan::{Plan, Step};
 use crate::engine::units::Share;
 use crate::engine::window::Entry;
 
-/// One checked plan file.
+/// A checked plan file with its findings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
-    /// The file, as it was named.
+    /// The path of the file, as it was named.
     pub path: String,
-    /// The plan, if the file holds one.
+    /// The plan; `None` if the file holds no valid one.
     pub plan: Option<Plan>,
-    /// Whether it has no errors; it may have warnings.
+    /// True if the file has no errors. It may have warnings.
     pub ok: bool,
     /// True if there is no plan file at the path, so that there is nothing to be valid or not.
     pub missing: bool,
-    /// The findings, as JSON has them.
+    /// The findings as JSON.
     pub findings: Vec<Value>,
-    /// The findings, as a compiler would print them.
+    /// The findings as text, in the form in which compilers print them.
     pub rendered: String,
-    /// The file whose findings also say why this one is refused; none if its own findings say it.
+    /// The path of the file whose findings say why this one is refused; `None` if its own findings say it.
     pub told_at: Option<String>,
 }
 
 impl Checked {
-    /// The name of its plan, if the plan is valid and pages nobody.
+    /// Returns the name of the plan if it is valid and its pages reach nobody; otherwise `None`.
     pub fn silent(&self) -> Option<String> {
         let plan = self.plan.as_ref()?;
         if self.ok && plan.notify.is_none() {
@@ -41,12 +41,12 @@ impl Checked {
         None
     }
 
-    /// Adds a warning.
+    /// Adds a warning about the whole file.
     pub fn warn(&mut self, message: &str, help: &str) {
         self.add("warning", text::WARN, message, help);
     }
 
-    /// Adds an error that this plan has only beside the others.
+    /// Adds an error that this plan has only together with other plans.
     pub fn clash(&mut self, message: &str, help: &str) {
         self.ok = false;
         self.add("error", text::BAD, message, help);
@@ -71,16 +71,16 @@ impl Checked {
     }
 }
 
-/// A finding about a whole file, as a compiler would print it.
+/// Returns a finding about a whole file as text, in the form in which compilers print them.
 fn finding(severity: &str, message: &str, path: &str, help: &str) -> String {
     let (message, path, help) = (one_line(message), one_line(path), one_line(help));
     format!("{severity}: {message}\n --> {path}\n  = help: {help}\n")
 }
 
-/// The most names in a message (semantics M8).
+/// Largest number of names in a message (semantics M8).
 const NAMES_MAX: usize = 10;
 
-/// The warning about plans that page nobody.
+/// Returns the warning about plans whose pages reach nobody.
 pub fn silence(names: &[String]) -> String {
     let shown = &names[..names.len().min(NAMES_MAX)];
     let mut list = shown.join(", ");
@@ -91,7 +91,7 @@ pub fn silence(names: &[String]) -> String {
     format!("no `notify`: pages of {list} only go to the log and wake nobody")
 }
 
-/// The time that a plan takes if nothing holds it: all bakes, and `settle` for each step if the plan sets it.
+/// Returns the time that a plan takes if nothing holds it: all bakes, and `settle` for each step if the plan sets it.
 pub fn minimum_duration(plan: &Plan) -> SignedDuration {
     let settle = plan.settle.unwrap_or(SignedDuration::ZERO);
     let mut sum = SignedDuration::ZERO;
@@ -101,8 +101,8 @@ pub fn minimum_duration(plan: &Plan) -> SignedDuration {
     sum
 }
 
-/// All files as JSON: an array of `{path, ok, name, findings, steps, minimum_secs}`, and `told_at` if the findings of another
-/// file say why this one is refused.
+/// Returns all files as JSON: an array of `{path, ok, name, findings, steps, minimum_secs}`, and `told_at` if the
+/// findings of another file say why this one is refused.
 pub fn to_json(checked: &[Checked]) -> Value {
     checked
         .iter()
@@ -126,7 +126,7 @@ pub fn to_json(checked: &[Checked]) -> Value {
         .collect()
 }
 
-/// One step as JSON has it; `share` is the exact share of the weights.
+/// Returns one step as JSON. `share` is the exact share of the weights.
 pub(super) fn step_json(step: &Step) -> Value {
     json!({
         "share": text::share_json(step.pair.share().unwrap_or(step.share)),
@@ -137,7 +137,7 @@ pub(super) fn step_json(step: &Step) -> Value {
     })
 }
 
-/// One file for people: its findings, and what the plan amounts to.
+/// Returns the text for one file: its findings, and a summary of the plan if the file is valid.
 pub fn to_text(checked: &Checked) -> String {
     let verdict = if checked.ok {
         text::styled(text::GOOD, "ok")
@@ -162,7 +162,7 @@ pub fn to_text(checked: &Checked) -> String {
     format!("{findings}{path}: {verdict}{told_at}\n{summary}")
 }
 
-/// What a plan amounts to.
+/// Returns the summary of a plan: its size, steps, windows, jobs and hooks, and shortest duration.
 fn summary(plan: &Plan) -> String {
     let gates = &plan.gates;
     let settle = match plan.settle {
@@ -184,7 +184,7 @@ fn summary(plan: &Plan) -> String {
     )
 }
 
-/// When steps are taken; empty if that is at any time.
+/// Describes when steps are taken; empty if the plan has no windows.
 fn windows(plan: &Plan) -> String {
     let Some(windows) = &plan.windows else {
         return String::new();
@@ -213,7 +213,7 @@ fn joined(entries: &[Entry]) -> String {
     shown.join(", ")
 }
 
-/// The steps as a table, a line each, with a heading.
+/// Returns the steps as a table with a heading, one line each.
 fn ladder(plan: &Plan) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -240,7 +240,7 @@ pub(super) fn right_align(table: &mut Table, columns: &[usize]) {
     }
 }
 
-/// A table's lines, indented, the first of them faint.
+/// Returns the lines of a table, indented. The first line is faint.
 pub(super) fn indented(table: &Table) -> String {
     let mut lines = Vec::new();
     for (index, line) in table.lines().enumerate() {
@@ -254,7 +254,7 @@ pub(super) fn indented(table: &Table) -> String {
     lines.concat()
 }
 
-/// The share as written, and the exact share of the weights if it differs.
+/// Returns the share as the plan has it, and the exact share of the weights if it differs.
 pub(super) fn exact_share(step: &Step) -> String {
     let exact = step.pair.share().unwrap_or(Share::ZERO);
     if exact == step.share {

@@ -6,7 +6,7 @@ use crate::engine::event::{AdoptedEnd, LeftBehind};
 use crate::engine::lists::some;
 use crate::engine::record::GroupName;
 
-/// The groups that drifted, with the weights that were expected and found where these are known.
+/// Describes drift: the groups, with the expected and found weights if they are known.
 pub(super) fn drift(groups: &[GroupName], found: &[Astray]) -> String {
     if found.is_empty() {
         let groups: Vec<String> = groups.iter().map(GroupName::to_string).collect();
@@ -19,12 +19,12 @@ pub(super) fn drift(groups: &[GroupName], found: &[Astray]) -> String {
     some(&shown, "; ")
 }
 
-/// One group: what was expected, and what was found.
+/// Describes one group that drifted: what was expected, and what was found.
 pub fn astray(astray: &Astray) -> String {
     format!("{}: {}", astray.group, difference(astray))
 }
 
-/// `expected 75/25 (old/new), found 75/77`.
+/// Returns the difference in the form `expected 75/25 (old/new), found 75/77`.
 fn difference(astray: &Astray) -> String {
     let Astray {
         expected, found, ..
@@ -50,7 +50,7 @@ fn difference(astray: &Astray) -> String {
     format!("expected {expected} (old/new), found {there}")
 }
 
-/// The names in backticks, joined by "and".
+/// Returns the names in backticks, joined by "and".
 fn in_backticks(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     some(&names, " and ")
@@ -70,7 +70,7 @@ fn members(there: &[SetWeight]) -> String {
     some(&all, ", ")
 }
 
-/// What a person can do about drift of an unfinished cutover that is not going back.
+/// Returns what a person can do about drift of an unfinished cutover that is not going back.
 pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str, zone: &str) -> String {
     let mut ways = Vec::new();
     match adoption {
@@ -90,7 +90,7 @@ pub(super) fn remedy(found: &[Astray], adoption: Adoption, name: &str, zone: &st
     ways.join(", or ")
 }
 
-/// How to roll everything back over the drift, and how to leave it.
+/// Returns how to roll everything back over the drift, and how to end the cutover as it is.
 pub(super) fn back_or_leave(found: &[Astray], name: &str, zone: &str) -> String {
     let leave =
         format!("end the cutover here and write nothing: `cutover abandon {name} --reason …`");
@@ -118,7 +118,8 @@ pub(super) fn back_or_leave(found: &[Astray], name: &str, zone: &str) -> String 
     format!("{back}, or {leave}")
 }
 
-/// The command that deletes a record that nothing can be written beside. Until the weighted records are there again, the name has no answer.
+/// Returns the command that deletes a record beside which no weighted record can be written. Until the weighted records
+/// exist again, the name has no answer.
 pub fn deletion(zone: &str, group: &GroupName) -> String {
     // Route 53 lists an asterisk as its octal code.
     let name = group.name.as_str().replace('*', "\\052");
@@ -132,7 +133,8 @@ pub fn deletion(zone: &str, group: &GroupName) -> String {
     )
 }
 
-/// The records that force would create again, and where the traffic goes then; empty if no record is gone.
+/// Returns a line for each group with missing records: the records that a forced rollback would create again, and where
+/// the traffic then goes. Empty if no record is missing.
 pub fn recreates(found: &[Astray]) -> Vec<String> {
     let mut all = Vec::new();
     for astray in found {
@@ -152,7 +154,7 @@ pub fn recreates(found: &[Astray]) -> Vec<String> {
     all
 }
 
-/// A cutover that a person completed as it was found.
+/// Describes a cutover that a person completed as it was found.
 pub(super) fn completed(adopted: &AdoptedEnd) -> String {
     let found: Vec<String> = adopted.found.iter().map(astray).collect();
     format!(
@@ -162,7 +164,7 @@ pub(super) fn completed(adopted: &AdoptedEnd) -> String {
     )
 }
 
-/// A cutover that a person abandoned.
+/// Describes a cutover that a person abandoned.
 pub(super) fn abandoned(reason: &str, left: &[LeftBehind]) -> String {
     let left: Vec<String> = left.iter().map(behind).collect();
     let left = if left.is_empty() {
@@ -174,7 +176,7 @@ pub(super) fn abandoned(reason: &str, left: &[LeftBehind]) -> String {
     format!("abandoned, nothing more is written: {reason}; {left}")
 }
 
-/// One thing that is left.
+/// Describes one thing that an abandoned cutover leaves.
 fn behind(left: &LeftBehind) -> String {
     match left {
         LeftBehind::Weights { group, weights } => format!("{group} at {weights} (old/new)"),
@@ -197,7 +199,7 @@ fn behind(left: &LeftBehind) -> String {
     }
 }
 
-/// `job nightly-bill`, or `jobs a, b`.
+/// Returns the jobs with a noun: `job nightly-bill`, or `jobs a, b`.
 pub(super) fn jobs_named(jobs: &[String]) -> String {
     let noun = if jobs.len() == 1 { "job" } else { "jobs" };
     format!("{noun} {}", some(jobs, ", "))

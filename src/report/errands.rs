@@ -1,4 +1,4 @@
-//! The words for hooks and jobs, which run beside the weights.
+//! The words for hooks and jobs.
 
 use super::drifted::jobs_named;
 use super::text;
@@ -8,7 +8,7 @@ use crate::engine::jobs::{JobHalf, JobSwitch, SwitchAt};
 use crate::engine::plan::{HoldOrRevert, Plan};
 use crate::engine::secret_text::{command_shown, url_shown};
 
-/// `job nightly`, or `3 runs of job nightly`.
+/// Describes jobs that are still running: `job nightly`, or `3 runs of job nightly`.
 pub(super) fn still_running(running: u32, jobs: &[String]) -> String {
     let running = usize::try_from(running).unwrap_or(usize::MAX);
     if jobs.is_empty() {
@@ -20,7 +20,7 @@ pub(super) fn still_running(running: u32, jobs: &[String]) -> String {
     }
 }
 
-/// The hooks and jobs of a plan, indented, a line each; empty if it has none.
+/// Returns the hooks and jobs of a plan, indented, one line each; empty if it has none.
 pub(super) fn lines(plan: &Plan) -> String {
     let mut lines = Vec::new();
     for (index, line) in jobs(plan).iter().enumerate() {
@@ -36,7 +36,7 @@ pub(super) fn lines(plan: &Plan) -> String {
     lines.concat()
 }
 
-/// The hooks of a plan, a line each.
+/// Returns the hooks of a plan, one line each.
 pub fn hooks(plan: &Plan) -> Vec<String> {
     let numbered = (1..).zip(&plan.hooks);
     numbered
@@ -44,7 +44,7 @@ pub fn hooks(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-/// One hook: what it calls, how long and how often it is tried, and what happens if it fails.
+/// Describes one hook: what it calls, how long and how often it is tried, and what happens if it fails.
 fn hook_line(plan: &Plan, number: u32, hook: &Hook) -> String {
     let id = HookId {
         point: hook.at,
@@ -68,7 +68,8 @@ fn hook_line(plan: &Plan, number: u32, hook: &Hook) -> String {
     )
 }
 
-/// The first line says when the jobs of a plan move; each further line is one job. Empty if the plan has none.
+/// Describes the jobs of a plan. The first line says when they move; each further line is one job. Empty if the plan
+/// has none.
 pub fn jobs(plan: &Plan) -> Vec<String> {
     let Some(switch) = &plan.jobs else {
         return Vec::new();
@@ -100,8 +101,8 @@ fn moment(plan: &Plan, switch: &JobSwitch) -> String {
     }
 }
 
-/// The command or URL of a hook, without what looks like a secret (semantics M7). References to secrets are shown as they are
-/// written.
+/// Returns the command or URL of a hook, without anything that looks like a secret (semantics M7). References to
+/// secrets are shown as they are written.
 fn action(action: &HookAction) -> String {
     match action {
         HookAction::Command(argv) => format!("`{}`", command_shown(argv)),
@@ -109,7 +110,7 @@ fn action(action: &HookAction) -> String {
     }
 }
 
-/// One half of a job.
+/// Describes a job on one side: the rule, schedule, CronJob or command that runs it.
 pub fn half(half: &JobHalf) -> String {
     match half {
         JobHalf::Rule { name, .. } => format!("EventBridge rule {name}"),

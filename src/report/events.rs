@@ -14,7 +14,7 @@ use crate::engine::notify::channel_shown;
 use crate::engine::record::GroupImage;
 use crate::engine::units::CutoverName;
 
-/// One line for an event, without its time and actor.
+/// Returns one line for an event, without its time and actor.
 #[expect(
     clippy::too_many_lines,
     reason = "a table: one entry an event, none left out"
@@ -349,7 +349,7 @@ pub fn event(event: &Event) -> String {
     }
 }
 
-/// The delivery of the page for an entry.
+/// Describes how the page for an entry was delivered.
 fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
     if logged_only {
         return format!(
@@ -364,7 +364,7 @@ fn page_sent(of: u64, logged_only: bool, skipped: &[String]) -> String {
     format!("page for entry {of} sent; permanently refused, and skipped, by: {skipped}")
 }
 
-/// The weights before and after; groups that move alike are shown once.
+/// Returns the weights before and after. Groups that move alike are shown once.
 fn moves(targets: &[Target]) -> String {
     let mut shown: Vec<String> = targets
         .iter()
@@ -379,7 +379,7 @@ fn moves(targets: &[Target]) -> String {
     )
 }
 
-/// The weights that were read; equal ones are shown once.
+/// Returns the weights that were read. Equal ones are shown once.
 fn pairs(images: &[GroupImage]) -> String {
     let mut shown: Vec<String> = images
         .iter()
@@ -394,8 +394,8 @@ fn pairs(images: &[GroupImage]) -> String {
     )
 }
 
-/// The holds, without the remedies, which help only while the holds last. "held" stands before them only if something is
-/// wrong.
+/// Returns the holds without their remedies, because a remedy helps only while its hold lasts. The text begins with
+/// "held" only if something is wrong.
 fn held(because: &[HoldReason]) -> String {
     if because.is_empty() {
         return "all holds cleared".to_owned();
@@ -409,7 +409,7 @@ fn held(because: &[HoldReason]) -> String {
     }
 }
 
-/// The end of `write of … …`.
+/// Returns the end of a sentence that begins with `write of …`.
 fn failure(class: FailureClass) -> &'static str {
     match class {
         FailureClass::Transient => "failed and will be retried",
@@ -421,7 +421,7 @@ fn failure(class: FailureClass) -> &'static str {
     }
 }
 
-/// `; it looks like one cause: …` if gates of other services failed at the same time, or nothing.
+/// Returns `; it looks like one cause: …` if gates of other services failed at the same time; otherwise empty.
 fn together(fate: Option<&SharedFate>) -> String {
     let Some(fate) = fate else {
         return String::new();
@@ -433,7 +433,7 @@ fn together(fate: Option<&SharedFate>) -> String {
     )
 }
 
-/// ` (output: …)` with the beginning of a hook's output, or nothing.
+/// Returns ` (output: …)` with the first line of a hook's output, at most 80 characters; empty if there is none.
 fn first_line(output: &str) -> String {
     let Some(first) = output.lines().next() else {
         return String::new();
@@ -446,7 +446,7 @@ fn first_line(output: &str) -> String {
     format!(" (output: {first})")
 }
 
-/// ` (forced)` if a person wants drift overwritten.
+/// Returns ` (forced)` if a person wants drift overwritten; otherwise empty.
 fn forced(mode: RevertMode) -> &'static str {
     match mode {
         RevertMode::Swap => "",
@@ -454,7 +454,7 @@ fn forced(mode: RevertMode) -> &'static str {
     }
 }
 
-/// `fact: reason`, or `fact`.
+/// Returns `fact: reason`, or `fact` alone if there is no reason.
 fn with_reason(fact: &str, reason: Option<&str>) -> String {
     match reason {
         Some(reason) => format!("{fact}: {}", text::reason(reason)),

@@ -1,4 +1,4 @@
-//! The words for what metrics showed: bounds, shares, comparisons, costs.
+//! The words for the results of metrics: bounds, shares, comparisons, costs.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::engine::evidence::number::Number;
 use crate::engine::evidence::tally::Tally;
 use crate::engine::lists;
 
-/// A gate by its kind and name: `alarm recipe-api-5xx`, `metric error_rate`.
+/// Returns a gate with its kind and name: `alarm recipe-api-5xx`, `metric error_rate`.
 pub(super) fn gate(gate: &GateId) -> String {
     match gate.gate {
         GateKind::Alarm => format!("alarm {gate}"),
@@ -19,7 +19,7 @@ pub(super) fn gate(gate: &GateId) -> String {
     }
 }
 
-/// A number with its unit.
+/// Returns a number with its unit.
 pub(super) fn number(value: Number, unit: Unit) -> String {
     match unit {
         Unit::Plain => value.to_string(),
@@ -28,7 +28,7 @@ pub(super) fn number(value: Number, unit: Unit) -> String {
     }
 }
 
-/// `5 % (at most 1 % is allowed), 3 of 5 datapoints; the old side 0.1 %`.
+/// Returns a text such as `5 % (at most 1 % is allowed) in 3 of 5 datapoints; the old side: 0.1 %`.
 pub(super) fn beyond(beyond: &Beyond) -> String {
     let (bound, limit) = match beyond.bound {
         Bound::Max(limit) => ("at most", limit),
@@ -51,17 +51,17 @@ fn size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-/// A number with a comma after each thousand.
+/// Returns a number with a comma after each thousand.
 pub(super) fn thousands(count: u64) -> String {
     text::thousands(size(count))
 }
 
-/// `1 request`, `3 requests`.
+/// Returns a number of requests with its noun: `1 request`, `3 requests`.
 pub(super) fn requests(count: u64) -> String {
     text::count(size(count), "request")
 }
 
-/// Datapoints are beyond the bound, but not yet so many that the gate fails.
+/// Describes datapoints that are beyond the bound, but too few to make the gate fail.
 pub(super) fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -> String {
     let (bound, limit) = match beyond.bound {
         Bound::Max(limit) => ("max", limit),
@@ -83,7 +83,7 @@ pub(super) fn near(id: &GateId, beyond: &Beyond, needed: u32, every_mins: u16) -
     )
 }
 
-/// The time in which a gate counts requests.
+/// Describes the time in which a gate counts requests; empty if the gate counts none.
 pub(super) fn counted_over(id: &GateId, over_mins: Option<u32>) -> String {
     match (id.gate, over_mins) {
         (_, Some(1)) => " in one minute".to_owned(),
@@ -104,7 +104,7 @@ pub(super) fn waits(id: &GateId) -> &'static str {
     }
 }
 
-/// The readings at the moment of a revert: ` [step 2, 5% by the weights, 4.8 % of the requests; …]`.
+/// Describes the readings at the moment of a revert: ` [step 2, 5% by the weights, 4.8 % of the requests; …]`.
 pub(super) fn attribution(seen: &Attribution) -> String {
     let mut parts = vec![format!(
         "step {}, {} by the weights",
@@ -140,7 +140,7 @@ fn number_or_nothing(value: Option<Number>, unit: Unit) -> String {
     }
 }
 
-/// The requests and readings of a step up to now.
+/// Describes the requests and readings of a step so far.
 pub(super) fn tally(tally: &Tally) -> String {
     let all = tally.new_requests.saturating_add(tally.old_requests);
     let mut said = format!("counted up to {}", text::minute(tally.until));
@@ -160,7 +160,7 @@ pub(super) fn tally(tally: &Tally) -> String {
     said
 }
 
-/// The price that `CloudWatch` charges for this many metrics requested, in US dollars: 0.01 for a thousand.
+/// Returns the price in US dollars that `CloudWatch` charges for this many requested metrics: 0.01 for a thousand.
 ///
 /// Source: `CloudWatch` pricing, `GetMetricData`; the same in most regions.
 pub(super) fn dollars(reads: u64) -> f64 {
@@ -168,7 +168,7 @@ pub(super) fn dollars(reads: u64) -> f64 {
     (f64::from(reads) / 1_000.0).round() / 100.0
 }
 
-/// The cost of a plan's metrics in a day.
+/// Describes the cost of reading a plan's metrics for a day. `reads` is the number of metrics requested in a day.
 pub(super) fn cost(reads: u64) -> String {
     format!(
         "{} reads of metrics a day while it is under way, about {:.2} US$ a day (`every: 5m` costs a fifth)",

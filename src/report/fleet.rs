@@ -7,7 +7,8 @@ use crate::engine::fleet::{Fleet, FleetSettings};
 use crate::engine::hold::HoldReason;
 use crate::engine::units::CutoverName;
 
-/// Several cutovers that wait for a person together: their names, the hold of the first, and what to do.
+/// Describes cutovers that wait for a person and seem to have one cause: their names, the hold of the first, and the
+/// command that shows all of them.
 pub(super) fn held(
     reason: &HoldReason,
     services: usize,
@@ -25,7 +26,8 @@ pub(super) fn held(
     )
 }
 
-/// The lines about the fleet that stand before its cutovers: why it is held, and which cutovers fail together.
+/// Returns the lines about the fleet that stand before its cutovers: why it is held, and which cutovers seem to fail
+/// for one cause.
 pub fn lines(fleet: &Fleet, now: Timestamp) -> Vec<String> {
     let mut reasons = fleet.holds_all(now);
     if let Some(fate) = fleet.shared_fate() {
@@ -46,7 +48,7 @@ pub fn lines(fleet: &Fleet, now: Timestamp) -> Vec<String> {
     lines
 }
 
-/// The limits, in a few words.
+/// Describes the limits of a fleet in a few words.
 pub fn limits(settings: &FleetSettings) -> String {
     let in_flight = match settings.max_in_flight {
         Some(max) => format!("at most {max} in flight"),

@@ -1,4 +1,4 @@
-//! Words for parts of a fleet: a freeze, some of many names, the state of a cutover that another one waits for.
+//! Words about parts of a fleet: a freeze, the first of many names, the state of a cutover that another one waits for.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use super::text;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
 
-/// A freeze, in one line.
+/// Describes a freeze in one line. If `now` is given, the end is also shown as a distance from it.
 pub(super) fn frozen(until: Option<Timestamp>, reason: &str, now: Option<Timestamp>) -> String {
     let reason = text::reason(reason);
     match until {
@@ -21,10 +21,10 @@ pub(super) fn frozen(until: Option<Timestamp>, reason: &str, now: Option<Timesta
     }
 }
 
-/// The most names in a line.
+/// Largest number of names in a line.
 pub(super) const NAMES_MAX: usize = 5;
 
-/// The first names, and how many more there are.
+/// Returns the first names, and how many more of `all` there are.
 pub(super) fn names(named: &[CutoverName], all: usize) -> String {
     let shown: Vec<&str> = named
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn names(named: &[CutoverName], all: usize) -> String {
     }
 }
 
-/// The state of the cutover that another one waits for.
+/// Describes the state of the cutover that another one waits for. `phase` is `None` if the journal has no such cutover.
 pub(super) fn dependency(phase: Option<Phase>, step: u16, steps: u16) -> String {
     match phase {
         None => "this journal has no such cutover".to_owned(),

@@ -12,7 +12,8 @@ use crate::engine::fold;
 use crate::engine::foreign_text::one_line;
 use crate::engine::notify::{News, Notify};
 
-/// All entries as JSON: an array of `{seq, at, actor, attempt, event: {type, …}}`, by (attempt, seq) (semantics J).
+/// Returns all entries as JSON: an array of `{seq, at, actor, attempt, event: {type, …}}`, by (attempt, seq) (semantics
+/// J).
 pub fn to_json(entries: &[Envelope]) -> Value {
     sorted(entries)
         .into_iter()
@@ -28,7 +29,7 @@ pub fn to_json(entries: &[Envelope]) -> Value {
         .collect()
 }
 
-/// All entries as a timeline: a heading for each attempt, and a line for each long gap.
+/// Returns all entries as a timeline, with a heading for each attempt and a line for each long gap.
 pub fn to_text(entries: &[Envelope], width: Option<usize>) -> String {
     let logged_only = logged_only(entries);
     let entries = sorted(entries);
@@ -114,10 +115,11 @@ fn logged_only(entries: &[Envelope]) -> BTreeSet<u64> {
     only
 }
 
-/// A gap of this length or more is shown in the timeline.
+/// Shortest gap that is shown in the timeline, in seconds.
 const GAP_SHOWN_SECS: i64 = 3_600;
 
-/// A longer actor is shortened, so that the lines stay readable; JSON has it whole.
+/// Longest actor that is shown in full, in characters. A longer one is shortened, so that lines stay readable; JSON has
+/// it in full.
 const ACTOR_CELLS_MAX: usize = 24;
 
 fn cut(actor: &str) -> String {
@@ -134,7 +136,7 @@ fn sorted(entries: &[Envelope]) -> Vec<&Envelope> {
     sorted
 }
 
-/// The line in the colour of success, of failure, or of a warning; most events have none.
+/// Returns the line in the colour of success, failure or a warning. The lines of most events have no colour.
 fn coloured(event: &Event, line: &str) -> String {
     let good = matches!(event, Event::Completed { .. } | Event::StepCompleted { .. });
     let bad = matches!(

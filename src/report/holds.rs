@@ -1,4 +1,4 @@
-//! Why nothing moves, why it stopped, why it reverted: one line each, for a person at three in the morning.
+//! The words for holds, halts and the causes of reverts, in one line each, for a person at three in the morning.
 //!
 //! A line is a fact, with numbers and times, and then a remedy, as a command that can be pasted.
 //!
@@ -19,7 +19,8 @@ use crate::engine::strays::Stray;
 use crate::engine::units::{CutoverName, ZoneId};
 use crate::engine::window::Zone;
 
-/// As [`hold`], with the hosted zones of the cutover where they are known.
+/// Returns the same line as [`hold`], with the hosted zones of the cutover in its commands. `zones` is empty if they
+/// are not known.
 pub fn hold_in(
     zones: &BTreeSet<ZoneId>,
     reason: &HoldReason,
@@ -44,15 +45,16 @@ pub fn hold_in(
     hold(reason, name, now)
 }
 
-/// Stands for a hosted zone that is not known here.
+/// Placeholder in commands for a hosted zone that is not known.
 const ZONE: &str = "ZONE";
 
-/// Why the cutover `name` does not move, in one line: the fact, and the remedy unless the hold passes by itself.
+/// Returns one line that says why the cutover `name` does not move: the fact, and the remedy unless the hold passes by
+/// itself.
 pub fn hold(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> String {
     line(reason, name, Some(now))
 }
 
-/// As [`hold`]; without `now` all times are absolute, for entries that are read long after.
+/// Returns the same line as [`hold`]. Without `now`, all times are absolute, for entries that are read long after.
 pub(super) fn line(reason: &HoldReason, name: &CutoverName, now: Option<Timestamp>) -> String {
     with_remedy(reason, name, now, ZONE)
 }
@@ -70,14 +72,15 @@ fn with_remedy(
     }
 }
 
-/// A hold as JSON has it: `kind`, the line of [`hold`] as `message`, and the reason's own fields.
+/// Returns a hold as JSON: `kind`, the line of [`hold`] as `message`, and the reason's own fields.
 ///
 /// A field of the reason that is itself called `message` (the reply of a service) is `detail` here.
 pub fn because_json(reason: &HoldReason, name: &CutoverName, now: Timestamp) -> Value {
     because_json_in(&BTreeSet::new(), reason, name, now)
 }
 
-/// As [`because_json`], with the hosted zones of the cutover where they are known.
+/// Returns the same as [`because_json`], with the hosted zones of the cutover in the commands. `zones` is empty if they
+/// are not known.
 pub fn because_json_in(
     zones: &BTreeSet<ZoneId>,
     reason: &HoldReason,
@@ -100,7 +103,7 @@ pub fn because_json_in(
     Value::Object(object)
 }
 
-/// The fact of a hold. Times are relative too if `now` is given.
+/// Returns the fact of a hold. If `now` is given, times are also shown as a distance from it.
 #[expect(
     clippy::too_many_lines,
     reason = "a table: one entry a reason, none left out"
@@ -485,7 +488,8 @@ pub(super) fn fact(reason: &HoldReason, now: Option<Timestamp>) -> String {
     }
 }
 
-/// The remedy of a hold of a cutover whose records are in this hosted zone; none if the hold passes by itself.
+/// Returns the remedy of a hold; `None` if the hold passes by itself. `zone` is the hosted zone of the cutover's
+/// records.
 #[expect(
     clippy::too_many_lines,
     reason = "a table: one entry a reason, none left out"
@@ -559,7 +563,7 @@ fn remedy(reason: &HoldReason, name: &CutoverName, zone: &str) -> Option<String>
             "too little shared traffic to compare: remove `regression` and run `cutover amend PATH`, or roll back: `cutover \
              rollback {name}`"
         ),
-        // A certificate that is not trusted has its own remedy in the message, and is no fault of the credentials.
+        // If a certificate is not trusted, the message has its own remedy, and the credentials are not at fault.
         HoldReason::Route53Unreadable { message, .. } if message.contains("AWS_CA_BUNDLE") => {
             "then try again".to_owned()
         }
@@ -675,7 +679,8 @@ fn remedy(reason: &HoldReason, name: &CutoverName, zone: &str) -> Option<String>
     Some(remedy)
 }
 
-/// Applies the break-glass files of a zone, for when nothing of cutover works (semantics E3).
+/// Returns the command that applies the break-glass files of a zone by hand, for when this program does not work
+/// (semantics E3).
 fn by_hand(zone: &str) -> String {
     format!(
         "retrying; to do it by hand: `aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch \
@@ -683,7 +688,7 @@ fn by_hand(zone: &str) -> String {
     )
 }
 
-/// How a cutover that reverted is tried again.
+/// Returns how to try a reverted cutover again. `unresolved` is true while one of its writes may still land.
 fn try_again(unresolved: bool, name: &CutoverName) -> String {
     if unresolved {
         return format!(
@@ -693,7 +698,7 @@ fn try_again(unresolved: bool, name: &CutoverName) -> String {
     format!("when the cause is fixed, try it again: `cutover retry {name}`")
 }
 
-/// A step whose window is shut.
+/// Describes a step whose window is shut.
 fn window(
     step: u16,
     opens_at: Option<Timestamp>,
@@ -714,7 +719,7 @@ fn window(
     format!("window opens {opens}{far}{whole}, for step {step}")
 }
 
-/// The records that hold weight although the baseline did not have them, with share and target.
+/// Describes the records that hold weight although the baseline did not have them, with their share and target.
 pub fn strays(members: &[Stray]) -> String {
     let named: Vec<String> = members
         .iter()
@@ -736,7 +741,7 @@ pub fn strays(members: &[Stray]) -> String {
     )
 }
 
-/// Why a cutover is halted.
+/// Returns why a cutover is halted.
 pub(super) fn halt_fact(reason: &HaltReason) -> String {
     match reason {
         HaltReason::BothRed { gate, fallback } if gate == fallback => format!(
@@ -764,7 +769,7 @@ pub(super) fn halt_fact(reason: &HaltReason) -> String {
     }
 }
 
-/// What a person can do about a halt.
+/// Returns what a person can do about a halt.
 fn halt_remedy(reason: &HaltReason, name: &CutoverName, zone: &str) -> String {
     match reason {
         HaltReason::BothRed { .. } => {
@@ -787,7 +792,7 @@ fn halt_remedy(reason: &HaltReason, name: &CutoverName, zone: &str) -> String {
     }
 }
 
-/// Why the traffic goes back, in one line.
+/// Returns one line that says why the traffic goes back.
 pub fn cause(cause: &RevertCause) -> String {
     match cause {
         RevertCause::AlarmRed { alarm } => format!("alarm {alarm} is red"),
@@ -832,22 +837,22 @@ pub(super) fn is_usual(reason: &HoldReason) -> bool {
     reason.is_usual()
 }
 
-/// A hold with absolute times and without its remedy: for entries that are read long after.
+/// Returns the fact of a hold with absolute times and without its remedy, for entries that are read long after.
 pub(super) fn short(reason: &HoldReason) -> String {
     fact(reason, None)
 }
 
-/// ` since TIME (…)`, or nothing.
+/// Returns ` since TIME (…)`; empty if `since` is `None`.
 fn since_text(since: Option<Timestamp>, now: Option<Timestamp>) -> String {
     since.map_or_else(String::new, |since| format!(" since {}", time(since, now)))
 }
 
-/// A time to the minute, and how far away it is if `now` is given.
+/// Returns a time to the minute, with its distance from `now` if that is given.
 pub(super) fn time(at: Timestamp, now: Option<Timestamp>) -> String {
     now.map_or_else(|| text::minute(at), |now| text::when(at, now))
 }
 
-/// A word quoted for a POSIX shell.
+/// Returns a word, in quotes for a POSIX shell if it needs them.
 fn quoted(word: &str) -> String {
     if !word.is_empty() && word.chars().all(needs_no_quotes) {
         return word.to_owned();

@@ -1,4 +1,4 @@
-//! The words of notifications: one line for each entry, and the state of the cutover.
+//! The words of notifications: one line for each entry, and a headline with the state of the cutover.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::engine::paged::Paged;
 use crate::engine::state::Phase;
 use crate::engine::units::CutoverName;
 
-/// The holds that paged somebody and are over.
+/// Returns the holds that paged somebody and are over, in one line.
 fn over(settles: &[Paged]) -> String {
     let mut facts: Vec<String> = Vec::new();
     for paged in settles {
@@ -30,7 +30,7 @@ fn over(settles: &[Paged]) -> String {
     format!("resolved: {}", lists::some(&facts, " · "))
 }
 
-/// The line of an entry, without the cutover's name. Holds come with their remedies.
+/// Returns the line of an entry, without the cutover's name. Holds come with their remedies.
 pub fn line(notice: &Notice) -> String {
     let entry = &notice.entry;
     if notice.test {
@@ -76,7 +76,7 @@ fn together(notice: &Notice, because: &[HoldReason]) -> Option<String> {
     Some(fleet::held(reason, services, &named, Some(notice.entry.at)))
 }
 
-/// The state of the cutover in one line, with its name.
+/// Returns the state of the cutover in one line, with its name.
 pub fn headline(notice: &Notice) -> String {
     let entry = &notice.entry;
     if notice.test {
@@ -124,41 +124,41 @@ pub fn headline(notice: &Notice) -> String {
 /// A channel to which the notifications of a stream cannot be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
-    /// The stream.
+    /// The stream whose notifications are not delivered.
     pub stream: CutoverName,
     /// The channel, as the plan names it.
     pub channel: String,
-    /// The time of the first failure.
+    /// When the first try failed.
     pub since: Timestamp,
-    /// The number of tries.
+    /// Number of tries so far.
     pub tries: u32,
-    /// The last failure.
+    /// Why the last try failed.
     pub why: String,
-    /// The time of the next try.
+    /// When the next try is due.
     pub again_at: Timestamp,
-    /// Whether a controller is running, which tries again.
+    /// True if a running controller tries again.
     pub attended: bool,
 }
 
-/// A channel that refused some entries of a stream, which were skipped.
+/// A channel that refused some entries of a stream for good. These entries were skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedOver {
-    /// The stream.
+    /// The stream of the entries.
     pub stream: CutoverName,
     /// The channel, as the plan names it.
     pub channel: String,
-    /// The skipped entries, as far as they are remembered.
+    /// Sequence numbers of the skipped entries, as far as they are remembered.
     pub entries: Vec<u64>,
-    /// Whether one of them pages.
+    /// True if one of the entries pages.
     pub page: bool,
-    /// The time at which the last one was skipped.
+    /// When the last entry was skipped.
     pub at: Timestamp,
-    /// Why the last one was refused.
+    /// Why the last entry was refused.
     pub why: String,
 }
 
 impl PassedOver {
-    /// The form for JSON. Fields are only ever added.
+    /// Returns the JSON form. Fields are only ever added.
     pub fn to_json(&self) -> Value {
         json!({
             "channel": self.channel,
@@ -169,7 +169,7 @@ impl PassedOver {
         })
     }
 
-    /// In one line.
+    /// Returns one line for people.
     pub fn line(&self) -> String {
         let count = text::count(self.entries.len(), "notification");
         let entries: Vec<String> = self.entries.iter().map(u64::to_string).collect();
@@ -186,7 +186,7 @@ impl PassedOver {
 }
 
 impl Failing {
-    /// The form for JSON. Fields are only ever added.
+    /// Returns the JSON form. Fields are only ever added.
     pub fn to_json(&self) -> Value {
         json!({
             "channel": self.channel,
@@ -198,7 +198,7 @@ impl Failing {
     }
 }
 
-/// The channels that fail, a line for each channel and cause.
+/// Returns one line for each failing channel and cause.
 pub fn failing(all: &[Failing]) -> Vec<String> {
     let mut by_cause: BTreeMap<(&str, &str, bool), (Timestamp, BTreeSet<&str>)> = BTreeMap::new();
     for one in all {

@@ -1,4 +1,5 @@
-//! The part of `cutover preview` on metric gates: when each can first judge each step, and which bakes are too short.
+//! The part of `cutover preview` about metric gates: when each can first judge each step, and which bakes are too
+//! short.
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -8,7 +9,7 @@ use super::{check, evidence, text};
 use crate::engine::evidence::outlook::{GateOutlook, Outlook};
 use crate::engine::plan::Plan;
 
-/// A table: a line for each gate of each step.
+/// Returns a table with a line for each gate of each step.
 pub(super) fn to_text(outlook: &Outlook, plan: &Plan) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -30,7 +31,7 @@ pub(super) fn to_text(outlook: &Outlook, plan: &Plan) -> String {
     )
 }
 
-/// As [`to_text`], for one step.
+/// Returns the gates of one step as a JSON array.
 pub(super) fn to_json(outlook: &Outlook, step: u16) -> Value {
     let of_step = outlook.gates.iter().filter(|gate| gate.step == step);
     of_step
@@ -46,7 +47,7 @@ pub(super) fn to_json(outlook: &Outlook, step: u16) -> Value {
         .collect()
 }
 
-/// A warning for each gate that cannot judge a step before its bake is over.
+/// Returns a warning for each gate that cannot judge a step before its bake is over.
 pub fn warnings(outlook: &Outlook, plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
     for gate in &outlook.gates {

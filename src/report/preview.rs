@@ -24,77 +24,77 @@ use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::state::Phase;
 use crate::engine::units::{AlarmId, CutoverName, ZoneId};
 
-/// Everything that was read for one plan.
+/// The readings and the result of a preview of one plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
-    /// The plan.
+    /// The previewed plan.
     pub plan: Plan,
-    /// Its file.
+    /// Path of the plan file.
     pub path: String,
-    /// The time of the reading; the earliest start.
+    /// When AWS was read. It is the earliest start.
     pub now: Timestamp,
-    /// The reader's time zone.
+    /// The time zone of this machine, for the reader.
     pub here: TimeZone,
-    /// The groups, in the plan's order.
+    /// The groups as read, in the plan's order.
     pub groups: Vec<GroupView>,
-    /// The alarms, gates first.
+    /// The alarms as read, gates first.
     pub alarms: Vec<AlarmView>,
-    /// How long a step settles after INSYNC.
+    /// How long a step settles after INSYNC, before its bake.
     pub settle: SignedDuration,
-    /// The limits of the fleet's file, if one applies.
+    /// The limits of the fleet's file; `None` if no such file applies.
     pub fleet: Option<FleetSettings>,
-    /// Why the start is refused.
+    /// The reasons why preflight refuses the start; empty if it does not.
     pub problems: Vec<HoldReason>,
-    /// Why it would not start now although nothing refuses it.
+    /// The holds that keep the cutover from starting now although nothing refuses the start.
     pub holds: Vec<HoldReason>,
-    /// Its state, if it has started.
+    /// The state of the cutover; `None` if it has not started.
     pub standing: Option<StartedCutover>,
-    /// The warnings about the plan.
+    /// Warnings about the plan and its records, one line each.
     pub warnings: Vec<String>,
-    /// When metric gates can judge; none if that cannot be told, or if it has started.
+    /// When metric gates can judge; `None` if that cannot be known, or if the cutover has started.
     pub outlook: Option<Outlook>,
 }
 
 /// The state of a cutover that has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartedCutover {
-    /// Its phase.
+    /// The phase of the cutover.
     pub phase: Phase,
-    /// The step that it last took.
+    /// Number of the step that was last taken; 0 before the first one.
     pub step: u16,
-    /// The time at which this phase began.
+    /// When this phase began.
     pub since: Timestamp,
-    /// Why it does not move, as last journaled.
+    /// The holds of the cutover, as last journaled.
     pub because: Vec<HoldReason>,
 }
 
-/// One weighted group as Route 53 has it.
+/// A weighted group as read from Route 53.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupView {
-    /// Name and type.
+    /// The name and type of the group.
     pub name: GroupName,
     /// The zone, as the plan names it.
     pub zone: String,
-    /// The hosted zone that was found.
+    /// ID of the hosted zone; `None` if it was not found.
     pub zone_id: Option<ZoneId>,
     /// The old cluster's set identifier.
     pub old: String,
     /// The new cluster's set identifier.
     pub new: String,
-    /// All record sets with this name and type.
+    /// All record sets with this name and type; empty if they could not be read.
     pub members: Vec<RecordSet>,
-    /// Why they could not be read, if so.
+    /// Why the record sets could not be read; `None` if they were read.
     pub unread: Option<String>,
 }
 
-/// One alarm as CloudWatch has it.
+/// An alarm as read from CloudWatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlarmView {
-    /// The alarm.
+    /// Name and region of the alarm.
     pub id: AlarmId,
-    /// Whether it is a fallback alarm.
+    /// True if it is a fallback alarm.
     pub fallback: bool,
-    /// The state that was read.
+    /// The reading of its state.
     pub reading: AlarmReading,
 }
 
@@ -110,14 +110,15 @@ impl Preview {
         self.holds.iter().any(is_of_alarm)
     }
 
-    /// Each step's earliest time.
+    /// Returns the earliest time of each step. The calendar begins after the end of a freeze, if one holds the start.
     fn calendar(&self) -> Calendar {
         let thaws = self.holds.iter().filter_map(thaws_at).max();
         let from = thaws.unwrap_or(self.now).max(self.now);
         Calendar::of_plan(&self.plan, self.settle, from)
     }
 
-    /// The time at which it would start; none if something other than time must change first, or if it has started.
+    /// Returns when the cutover would start; `None` if something other than time must change first, or if it has
+    /// started.
     fn starts_at(&self) -> Option<Timestamp> {
         if self.refused() || self.standing.is_some() || !self.holds.iter().all(ends_by_time) {
             return None;
@@ -144,7 +145,7 @@ fn ends_by_time(reason: &HoldReason) -> bool {
     thaws_at(reason).is_some() || is_window(reason)
 }
 
-/// The end of a freeze that holds the start.
+/// Returns the end of a freeze that holds the start; `None` for other holds, and for a freeze without an end.
 fn thaws_at(reason: &HoldReason) -> Option<Timestamp> {
     if let HoldReason::Frozen { until, .. } = reason {
         return *until;
@@ -162,7 +163,7 @@ fn is_window(reason: &HoldReason) -> bool {
     )
 }
 
-/// All previews as JSON. Fields are only ever added.
+/// Returns all previews as a JSON array. Fields are only ever added.
 pub fn to_json(previews: &[Preview]) -> Value {
     previews.iter().map(one_to_json).collect()
 }
@@ -269,7 +270,7 @@ fn alarm_json(alarm: &AlarmView) -> Value {
     })
 }
 
-/// One preview for people.
+/// Returns one preview as text for people.
 pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     let mut shown = format!(
         "{} ({})\n",
@@ -322,7 +323,7 @@ pub fn to_text(preview: &Preview, width: Option<usize>) -> String {
     format!("{shown}\n  {}\n", verdict(preview))
 }
 
-/// The last line: whether it would start now, or when, or its state.
+/// Returns the last line: whether the cutover would start now, or when, or its state if it has started.
 fn verdict(preview: &Preview) -> String {
     if let Some(standing) = &preview.standing {
         let step = match standing.step {
@@ -392,7 +393,7 @@ fn group_text(group: &GroupView) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The target of a record.
+/// Returns the target of a record, with its TTL if it has one.
 fn target(member: &RecordSet) -> String {
     match (&member.alias, member.ttl) {
         (Some(alias), _) => format!("alias {}", alias.dns_name),
@@ -401,7 +402,7 @@ fn target(member: &RecordSet) -> String {
     }
 }
 
-/// The health settings of a record, which can take it out of the answers.
+/// Returns the health settings of a record, which can remove it from the answers of Route 53; empty if there are none.
 fn health(member: &RecordSet) -> String {
     let mut parts: Vec<String> = Vec::new();
     if let Some(id) = &member.health_check_id {

@@ -1,4 +1,4 @@
-//! The state of all cutovers, and why each does not move: the rows of `cutover status`, as JSON and as text.
+//! The output of `cutover status`: the state of all cutovers and why each does not move, as JSON and as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,91 +19,92 @@ use crate::engine::hold::HoldReason;
 use crate::engine::plan::Plan;
 use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
 
-/// The width of the share's bar, in cells.
+/// Width of the bar of the share, in columns.
 const BAR_CELLS: u32 = 10;
 
-/// One cutover, with everything that `status` shows of it.
+/// Everything that `status` shows of one cutover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Its name.
+    /// Name of the cutover.
     pub name: CutoverName,
-    /// Its labels, which people select by.
+    /// The labels of the plan, by which people select cutovers.
     pub labels: BTreeMap<String, String>,
-    /// The attempt, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// The phase, as JSON has it.
+    /// The name of the phase, as in JSON.
     pub phase: &'static str,
-    /// Whether a person paused it.
+    /// True if a person paused the cutover.
     pub paused: bool,
-    /// The step last intended, from 1; 0 before the first write and after Reverted; all steps at Completed.
+    /// Number of the step that was last intended, from 1. It is 0 before the first write and after a revert, and the
+    /// last step if the cutover completed.
     pub step: u16,
-    /// How many steps the plan has.
+    /// Number of steps of the plan.
     pub steps: u16,
-    /// The new side's share of the weights last intended; the baseline's when the traffic goes back.
+    /// The new side's share by the weights that were last intended; the baseline's share while the traffic goes back.
     pub intended_share: Share,
     /// The groups, in the plan's order.
     pub records: Vec<RecordRow>,
-    /// Their hosted zones, which are known from the first write on.
+    /// The hosted zones of the groups; empty before the first write.
     pub zones: BTreeSet<ZoneId>,
-    /// Why nothing moves; most urgent first.
+    /// The holds, most urgent first.
     pub because: Vec<HoldReason>,
-    /// The time at which the phase began.
+    /// When the phase began.
     pub since: Timestamp,
-    /// The earliest time of the next decision.
+    /// The earliest time of the next decision; `None` if it is not known.
     pub next_at: Option<Timestamp>,
-    /// The time at which Route 53 or `CloudWatch` was last read for it.
+    /// When Route 53 or `CloudWatch` was last read for the cutover; `None` if that is not known.
     pub observed_at: Option<Timestamp>,
-    /// The new side's share of the requests of the last hour, in percent, if they are counted.
+    /// The new side's share of the requests of the last hour, in percent; `None` if they are not counted.
     pub observed_share: Option<Number>,
-    /// The evidence for the approval that a step waits for.
+    /// The evidence for the approval that a step waits for; `None` if no step waits for one.
     pub approval: Option<ApprovalEvidence>,
-    /// When the coming steps can be taken.
+    /// When the coming steps can be taken; `None` if no step is to come.
     pub coming: Option<ComingSteps>,
-    /// The channels that fail to take its notifications.
+    /// The channels to which its notifications cannot be delivered.
     pub failing: Vec<Failing>,
-    /// The channels that refused some of its notifications.
+    /// The channels that refused some of its notifications, which were skipped.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// When the coming steps can be taken, for rows that show it.
+/// The coming steps of a cutover, and when they can be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComingSteps {
-    /// The earliest times.
+    /// The earliest time of each step.
     pub calendar: Calendar,
     /// The plan of these steps.
     pub plan: Plan,
-    /// The time zones that they are shown in.
+    /// The time zones in which the times are shown.
     pub clocks: Clocks,
-    /// Whether the text shows it: a list of many cutovers does not.
+    /// True if the text shows the steps. A list of many cutovers leaves them out.
     pub shown: bool,
 }
 
-/// One weighted group.
+/// One weighted group, with its weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRow {
     /// The zone, as the plan names it.
     pub zone: String,
-    /// The DNS name.
+    /// The DNS name of the group.
     pub name: String,
-    /// The record type.
+    /// The record type of the group, for example `A`.
     pub record_type: String,
-    /// The weights as last read from Route 53; none if never.
+    /// The weights as last read from Route 53; `None` if they were never read.
     pub weights: Option<WeightPair>,
 }
 
-/// Whether a controller is watching.
+/// Whether a controller watches the cutovers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watch {
-    /// A controller looked a moment ago, or all cutovers have ended.
+    /// A controller left a heartbeat recently, or all cutovers have ended.
     Fresh,
-    /// All controllers last looked too long ago, at this time (semantics G3).
+    /// The last heartbeat or entry of a controller is too old. It is from this time (semantics G3).
     Stale(Timestamp),
-    /// No controller has left a trace in the last day.
+    /// There is no heartbeat of a controller from the last day, and no entry by a controller.
     Never,
 }
 
 impl Row {
-    /// The row as JSON has it (semantics J). Fields are only ever added.
+    /// Returns the row as JSON (semantics J). Fields are only ever added.
     pub fn to_json(&self, now: Timestamp) -> Value {
         let records: Vec<Value> = self.records.iter().map(RecordRow::to_json).collect();
         let because: Vec<Value> = self
@@ -136,7 +137,7 @@ impl Row {
         shown
     }
 
-    /// The share by the weights, and the share of the requests if they are counted.
+    /// Returns the share by the weights, and the share of the requests if they are counted.
     fn shares(&self) -> String {
         let intended = text::share(self.intended_share);
         match self.observed_share {
@@ -145,12 +146,12 @@ impl Row {
         }
     }
 
-    /// Returns true if it waits for a person.
+    /// Returns true if the cutover waits for a person.
     pub fn needs_person(&self) -> bool {
         self.urgency() == Heading::Person
     }
 
-    /// The heading that it is listed under.
+    /// Returns the heading under which the cutover is listed.
     fn urgency(&self) -> Heading {
         let paged = self.because.iter().any(HoldReason::pages);
         match self.phase {
@@ -164,7 +165,7 @@ impl Row {
         }
     }
 
-    /// The evidence for an approval, and the calendar of the coming steps.
+    /// Returns the evidence for an approval, and the calendar of the coming steps, as lines.
     fn foresight(&self, now: Timestamp, width: Option<usize>) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(evidence) = &self.approval {
@@ -185,7 +186,7 @@ impl Row {
         lines
     }
 
-    /// The weights as last read; `mixed` if the groups differ.
+    /// Returns the weights as last read; `mixed` if the groups differ.
     fn weights(&self) -> String {
         let mut shown: Vec<String> = self.records.iter().map(RecordRow::weights_text).collect();
         shown.sort();
@@ -196,7 +197,7 @@ impl Row {
         }
     }
 
-    /// The cells of its line.
+    /// Returns the cells of the row, from left to right.
     fn cells(&self, now: Timestamp) -> Vec<String> {
         let paused = if self.paused && self.urgency() != Heading::Ended {
             " (paused)"
@@ -279,12 +280,12 @@ impl Heading {
     }
 }
 
-/// All rows as JSON: an array, `[]` if there are none.
+/// Returns all rows as a JSON array; `[]` if there are none.
 pub fn to_json(rows: &[Row], now: Timestamp) -> Value {
     rows.iter().map(|row| row.to_json(now)).collect()
 }
 
-/// The number of cutovers under each heading, in one line.
+/// Returns the number of cutovers under each heading, in one line.
 fn summary(rows: &[Row]) -> String {
     let mut parts = Vec::new();
     for urgency in Heading::ALL {
@@ -312,11 +313,11 @@ fn summary(rows: &[Row]) -> String {
     )
 }
 
-/// A list of this many rows or more begins with a summary.
+/// Number of rows from which the list begins with a summary.
 const SUMMARY_FROM: usize = 10;
 
-/// All rows for people, grouped by urgency; under each line why nothing moves. `fleet` are the lines about the whole fleet,
-/// `width` is the terminal's.
+/// Returns all rows as text for people, in the order of their urgency, with the holds below each line. `fleet` has the
+/// lines about the whole fleet; `width` is the width of the terminal in columns.
 pub fn to_text(
     rows: &[Row],
     fleet: &[String],
@@ -351,7 +352,7 @@ pub fn to_text(
     shown
 }
 
-/// The warning that nobody is watching, which comes first.
+/// Returns the warning that no controller watches. It stands first.
 fn unwatched(fact: &str, width: Option<usize>) -> String {
     let advice =
         "gates are not watched and nothing reverts automatically; start one: `cutover run PATH…`";
@@ -362,7 +363,7 @@ fn unwatched(fact: &str, width: Option<usize>) -> String {
     )
 }
 
-/// The rows under the headings of their urgency, in one table so that the columns align.
+/// Returns the rows under the headings of their urgency. All are in one table, so that the columns align.
 fn groups(rows: &[Row], now: Timestamp, width: Option<usize>) -> String {
     let mut ordered: Vec<&Row> = rows.iter().collect();
     ordered.sort_by_cached_key(|row| (row.urgency(), row.name.clone()));

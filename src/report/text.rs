@@ -1,4 +1,4 @@
-//! The small pieces of all reports: durations, times, bars, wrapped lines.
+//! Small pieces of all reports: durations, times, bars, wrapped lines.
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
@@ -18,14 +18,14 @@ pub const TITLE: Style = Style::new().bold();
 /// The style of details that a reader may skip.
 pub const FAINT: Style = Style::new().dimmed();
 
-/// Lines in one style; any other style in the text is escaped (semantics M6). The caller strips the style if it does not write
-/// to a terminal.
+/// Returns lines in one style. Any other style in the text is escaped (semantics M6). The caller strips the style if it
+/// does not write to a terminal.
 pub fn styled(style: Style, text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(one_line).collect();
     format!("{style}{}{style:#}", lines.join("\n"))
 }
 
-/// A length of time in its two largest units: `1d 4h`, `2h 14m`, `45s`. A negative length is shown as `0s`.
+/// Returns a length of time in its two largest units: `1d 4h`, `2h 14m`, `45s`. A negative length is shown as `0s`.
 pub fn duration(length: SignedDuration) -> String {
     let mut rest = length.as_secs().max(0);
     let mut parts: Vec<String> = Vec::new();
@@ -35,7 +35,7 @@ pub fn duration(length: SignedDuration) -> String {
         if count > 0 {
             parts.push(format!("{count}{unit}"));
         } else if !parts.is_empty() {
-            // `1d 5s` would suggest a precision that the omitted hours deny.
+            // `1d 5s` would suggest a precision that the result does not have.
             break;
         }
         if parts.len() == 2 {
@@ -49,24 +49,24 @@ pub fn duration(length: SignedDuration) -> String {
     }
 }
 
-/// A time to the minute, in UTC: `2026-11-21 14:00Z`.
+/// Returns a time to the minute, in UTC: `2026-11-21 14:00Z`.
 pub fn minute(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%MZ").to_string()
 }
 
-/// A time to the second, in UTC: `2026-11-21 14:00:03Z`.
+/// Returns a time to the second, in UTC: `2026-11-21 14:00:03Z`.
 pub fn second(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-/// A time to the minute in a time zone: `Mon 2026-12-07 10:00 JST`.
+/// Returns a time to the minute in a time zone: `Mon 2026-12-07 10:00 JST`.
 pub fn local(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone())
         .strftime("%a %Y-%m-%d %H:%M %Z")
         .to_string()
 }
 
-/// The distance to a time: `in 2h 14m`, `5m ago`, `now`.
+/// Returns the distance to a time: `in 2h 14m`, `5m ago`, `now`.
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
     let seconds = at.duration_since(now).as_secs();
     match seconds {
@@ -76,17 +76,17 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A time and the distance to it: `2026-11-21 14:00Z (in 2h 14m)`.
+/// Returns a time with the distance to it: `2026-11-21 14:00Z (in 2h 14m)`.
 pub fn when(at: Timestamp, now: Timestamp) -> String {
     format!("{} ({})", minute(at), relative(at, now))
 }
 
-/// A time as JSON has it: RFC 3339 in UTC.
+/// Returns a time for JSON: RFC 3339 in UTC.
 pub fn rfc3339(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// A share as JSON has it: a number in percent, without a fraction if it is whole.
+/// Returns a share for JSON: a number in percent, without a fraction if it is whole.
 pub fn share_json(share: Share) -> serde_json::Value {
     match share.whole_percent() {
         Some(whole) => serde_json::Value::from(whole),
@@ -94,7 +94,7 @@ pub fn share_json(share: Share) -> serde_json::Value {
     }
 }
 
-/// A share for people, to at most two decimals; the exact one is in JSON.
+/// Returns a share for people, with at most two decimals. JSON has the exact one.
 pub fn share(share: Share) -> String {
     if share.whole_percent().is_some() {
         return share.to_string();
@@ -103,7 +103,7 @@ pub fn share(share: Share) -> String {
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// A share as a bar of `width` cells. A share above zero fills at least one cell, and only 100 % fills all.
+/// Returns a share as a bar of `width` cells. A share above zero fills at least one cell, and only 100 % fills all.
 pub fn bar(share: Share, width: u32) -> String {
     let full = u64::from(Share::FULL.millionths());
     let exact = u64::from(share.millionths()) * u64::from(width);
@@ -119,7 +119,7 @@ pub fn bar(share: Share, width: u32) -> String {
     format!("{}{}", "█".repeat(filled), "░".repeat(empty))
 }
 
-/// A number with commas between its thousands.
+/// Returns a number with commas between its thousands.
 pub fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
@@ -132,10 +132,11 @@ pub fn thousands(number: usize) -> String {
     shown
 }
 
-/// The longest reason that is shown, in bytes (semantics M8). The command line refuses a longer one; old entries may have one.
+/// Longest reason that is shown, in bytes (semantics M8). The command line refuses a longer one, but old entries may
+/// have one.
 const REASON_BYTES_MAX: usize = 2_048;
 
-/// A person's reason, shortened if it is too long; JSON has it whole.
+/// Returns a person's reason, shortened if it is too long. JSON has it in full.
 pub fn reason(reason: &str) -> String {
     if reason.len() <= REASON_BYTES_MAX {
         return reason.to_owned();
@@ -144,16 +145,16 @@ pub fn reason(reason: &str) -> String {
     format!("{}… (shortened)", &reason[..end])
 }
 
-/// A number and its noun: `1 plan`, `3 plans`.
+/// Returns a number and its noun: `1 plan`, `3 plans`.
 pub fn count(number: usize, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{ending}")
 }
 
-/// Breaks text at spaces so that no line, indentation included, is longer than `width`. Without a width the text stays one
-/// line, for pipes. A command in backticks is one word, so that it can be pasted; a word that is too long gets a line of its
-/// own. Line breaks and control characters in the text come from outside and are escaped (semantics M6); add styles
-/// afterwards.
+/// Breaks text at spaces so that no line, indentation included, is longer than `width` columns. Without a width the
+/// text stays in one line, for pipes. A command in backticks is one word, so that it can be pasted; a word that is too
+/// long gets a line of its own. Line breaks and control characters in the text come from outside and are escaped
+/// (semantics M6). Add styles afterwards.
 pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     let text = one_line(text);
     let margin = " ".repeat(indent);
@@ -176,7 +177,7 @@ pub fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     lines.join("\n")
 }
 
-/// The words of a text; a command in backticks is one word.
+/// Returns the words of a text. A command in backticks is one word.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut quoted = false;

@@ -1,4 +1,4 @@
-//! Whatever stands around the program, a red alarm is answered (semantics M1–M4).
+//! A red alarm takes the traffic back, whatever goes wrong around the program (semantics M1–M4).
 
 use std::time::Duration;
 
@@ -9,20 +9,21 @@ use crate::end_to_end::scene::{GATES, NAME, PLAN, Plan, Scene};
 use crate::support::program::{pause, until};
 use crate::support::server::Call;
 
-/// How long a red alarm may wait for its answer. The controller looks every second.
+/// The longest time from a red alarm to the last change that takes the traffic back, on a quiet machine. The interval
+/// is one second.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
-/// How often the controllers of these tests look.
+/// The interval of the controllers in these tests.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the controller may look at the alarms before the answer goes out: the look that sees the red one, and one that
-/// was on its way when the alarm changed. It depends on the program alone, not on how busy the machine is.
+/// The most readings of the alarms before the traffic goes back: the reading that sees the red alarm, and one that was
+/// on its way when the alarm changed. The number depends only on the program, not on how busy the machine is.
 const LOOKS_MAX: usize = 2;
 
-/// With which access key the commands beside a controller sign, so that its own calls can be told from theirs.
+/// The access key of commands that run next to a controller, so that their calls can be told from the controller's.
 pub(super) const BESIDE: &str = "beside";
 
-/// A controller in a world, whose cutover bakes its first step.
+/// Starts a controller in a world, and waits until its cutover bakes the first step.
 pub(super) fn running(out: Stream, err: Stream, more: &[&str]) -> (Scene, Started) {
     let scene = Scene::new(&Plan::resting_at_first_step());
     let run = run_in(&scene, out, err, more);
@@ -30,15 +31,15 @@ pub(super) fn running(out: Stream, err: Stream, more: &[&str]) -> (Scene, Starte
     (scene, run)
 }
 
-/// A controller in a world.
+/// Starts a controller in a world.
 fn run_in(scene: &Scene, out: Stream, err: Stream, more: &[&str]) -> Started {
     let mut args = vec!["run", "plans", "--interval", "1s"];
     args.extend(more);
     start(scene.command(&args), out, err)
 }
 
-/// A controller in a quiet world on the same machine. Its alarm turns red at the same moment: what it takes longer than an idle
-/// machine would is the machine's part of any other answer.
+/// A controller in a quiet world on the same machine. Its alarm turns red at the same moment. If it is late, the
+/// machine is busy, and the other controller may be late too.
 pub(super) struct Quiet {
     scene: Scene,
     _run: Started,
@@ -51,15 +52,15 @@ impl Quiet {
     }
 }
 
-/// How an alarm was answered that turned red at `began`.
+/// How a controller reacted to an alarm that turned red.
 struct Answer {
-    /// How long it took until the last change that took the weights back was there.
+    /// The time from the red alarm to the last change that took the weights back.
     took: Duration,
-    /// How often the controller looked at the alarms before the first of these changes.
+    /// The number of readings of the alarms before the first of these changes.
     looks: usize,
 }
 
-/// Waits until the weights are back.
+/// Waits until the weights are back, and returns how that went. The alarm turned red at `began`.
 fn answer(scene: &Scene, began: jiff::Timestamp) -> Answer {
     let back = until(|| {
         let weights = scene.all_weights();
@@ -67,7 +68,7 @@ fn answer(scene: &Scene, began: jiff::Timestamp) -> Answer {
         back.then_some(())
     });
     assert!(back.is_some(), "it is answered: {}", scene.everything(NAME));
-    // A call is listed once it is answered, shortly after its effect.
+    // A call appears in the list when its reply is sent, which is shortly after its effect.
     let listed = until(|| {
         let calls = scene.bed.calls().into_iter();
         let calls: Vec<_> = calls
@@ -91,10 +92,10 @@ fn answer(scene: &Scene, began: jiff::Timestamp) -> Answer {
     }
 }
 
-/// Turns an alarm red, and measures the time until the weights are back.
+/// Turns an alarm red, and checks the time until the weights are back.
 ///
-/// On a machine that has nothing else to do that is 3 s at most. On one that is busy a quiet world is slower too, and by twice
-/// what it is late this one may be.
+/// On a quiet machine the time is at most 3 s. On a busy machine the quiet world is late too, and this one may be late
+/// by twice as much.
 pub(super) fn assert_answered_beside(quiet: &Quiet, scene: &Scene, what: &str) {
     let began = scene.bed.now();
     scene.red(GATES[0]);
@@ -116,7 +117,7 @@ pub(super) fn assert_answered_beside(quiet: &Quiet, scene: &Scene, what: &str) {
     assert!(usual.looks <= LOOKS_MAX, "quiet: {} looks", usual.looks);
 }
 
-/// The same beside a quiet world of its own.
+/// Does the same as [`assert_answered_beside`], with a new quiet world.
 pub(super) fn assert_answered(scene: &Scene, what: &str) {
     assert_answered_beside(&Quiet::new(), scene, what);
 }
@@ -138,7 +139,7 @@ fn a_red_alarm_is_answered_whoever_reads_the_log() {
     }
 }
 
-/// An identifier of a change that the SDK cannot ask for: it panics.
+/// Replaces the ID of a change by one with which the SDK panics when it asks for the change.
 fn endless_id(body: &str) -> String {
     let (head, rest) = body.split_once("<Id>/change/").expect("a change");
     let (_, tail) = rest.split_once("</Id>").expect("its end");
@@ -229,7 +230,7 @@ fn a_controller_whose_journal_is_locked_goes_back_and_stops_when_it_is_asked() {
     assert!(back.is_some(), "{}", run.said());
     let before = run.age();
     run.signal(Signal::TERM);
-    // 1: something hangs. 0: the journal said in time that it cannot be written.
+    // 1: something hangs. 0: the journal reported in time that it cannot be written.
     assert!(matches!(run.code(), Some(0 | 1)), "{}", run.said());
     assert!(
         run.age().saturating_sub(before) < Duration::from_secs(20),
@@ -245,7 +246,7 @@ fn the_journal_is_said_to_answer_again_only_when_it_can_be_written() {
     let (scene, mut run) = running(Stream::Kept, Stream::Kept, &[]);
     let journal = rusqlite::Connection::open(scene.path(".cutover/journal.db"));
     let journal = journal.expect("the journal");
-    // Others can still read: every round reads it, and finds that it cannot write.
+    // The journal can still be read, so every round reads it, and then finds that it cannot write.
     journal.execute_batch("BEGIN IMMEDIATE").expect("a lock");
     let approved = scene.say(&["pause", NAME]);
     assert_eq!(approved.code, Some(1), "{approved:#?}");
@@ -267,7 +268,7 @@ fn the_journal_is_said_to_answer_again_only_when_it_can_be_written() {
     assert!(scene.count(NAME, "reverted") == 1);
 }
 
-/// The journal's rollback file is a pipe: SQLite opens it, and hangs.
+/// Returns a scene whose journal hangs: SQLite opens the journal's rollback file, which is a pipe.
 fn with_hanging_journal() -> Scene {
     let (scene, mut run) = running(Stream::Kept, Stream::Kept, &[]);
     run.signal(Signal::KILL);

@@ -1,4 +1,5 @@
-//! Whatever runs beside a controller, in whatever world, a red alarm is answered as in a quiet one (semantics M1–M4).
+//! A red alarm takes the traffic back as in a quiet world, whatever commands run next to the controller (semantics
+//! M1–M4).
 
 use cutover::engine::observation::AlarmState;
 
@@ -7,8 +8,8 @@ use super::world::{Started, Stream, start};
 use crate::end_to_end::scene::{GATES, NAME, PLAN, Plan, Scene};
 use crate::support::program::until;
 
-/// Every command but `run`, which is what they run beside. The cutover is paused before, so that none of them moves it; those
-/// that end a cutover or take it back do it to others.
+/// Every command except `run`, next to which they run. The cutover is paused first, so that none of them moves it.
+/// Commands that end a cutover or take it back are run for other cutovers.
 const COMMANDS: [&[&str]; 25] = [
     &["status", "--watch"],
     &["status", NAME],
@@ -37,11 +38,11 @@ const COMMANDS: [&[&str]; 25] = [
     &["abandon", "shop", "--reason", "a", "--yes"],
 ];
 
-/// How many of them, from the first, wait for whoever reads them.
+/// The number of commands, from the first one, that wait for their reader.
 const READERS: usize = 11;
 
-/// A cutover that bakes its first step and is paused, and two that wait for a green alarm. The controller itself is in the
-/// same world as the commands.
+/// Starts a controller with one cutover that bakes its first step and is paused, and two cutovers that wait for a green
+/// alarm. The controller is in the same world as the commands.
 fn crowded(out: Stream, err: Stream) -> (Scene, Started) {
     let scene = Scene::new(&Plan::resting_at_first_step());
     for name in ["web", "shop"] {
@@ -68,7 +69,8 @@ fn crowded(out: Stream, err: Stream) -> (Scene, Started) {
     (scene, run)
 }
 
-/// Starts a command in a world, without a home, on a terminal of one column, in a time zone without end.
+/// Starts a command in a world, without a home directory, on a terminal of one column, with a time zone file that never
+/// ends.
 fn beside(scene: &Scene, args: &[&str], out: Stream, err: Stream) -> Started {
     let mut command = scene.command(args);
     command
@@ -88,7 +90,7 @@ fn is_answered_beside_every_command(worlds: &[(Stream, Stream)]) {
             .map(|args| beside(&scene, args, *out, *err))
             .collect();
         if *out == Stream::Unread {
-            // Those that act have ended, and those that tell hang.
+            // Commands that act have ended, and commands that print hang.
             let (readers, others) = all.split_at_mut(READERS);
             for other in others {
                 other.code().expect("an exit code");

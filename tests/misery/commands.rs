@@ -1,4 +1,4 @@
-//! Whatever becomes of its output, a command does the same and ends with the same exit code (semantics M1).
+//! A command does the same, and ends with the same exit code, whatever happens to its output (semantics M1).
 
 use super::world::{Stream, start};
 use crate::end_to_end::scene::{NAME, PLAN, Plan, Scene};
@@ -14,7 +14,7 @@ pub(super) const WORLDS: [(Stream, Stream); 7] = [
     (Stream::Unread, Stream::Unread),
 ];
 
-/// Commands that judge or only read, and their exit codes.
+/// Commands that judge or only read, with their exit codes.
 pub(super) const READERS: [(&[&str], i32); 11] = [
     (&["check", PLAN], 0),
     (&["check", "plans/bad.yaml"], 10),
@@ -29,7 +29,7 @@ pub(super) const READERS: [(&[&str], i32); 11] = [
     (&["man"], 0),
 ];
 
-/// Commands that write, in an order in which each applies, and the event that each appends.
+/// Commands that write, each with the event that it appends. In this order each of them applies.
 const WRITERS: [(&[&str], &str); 4] = [
     (&["pause", NAME, "--reason", "a"], "pause_requested"),
     (&["resume", NAME], "resume_requested"),
@@ -37,7 +37,7 @@ const WRITERS: [(&[&str], &str); 4] = [
     (&["rollback", NAME, "--yes", "--timeout", "60s"], "reverted"),
 ];
 
-/// A cutover that bakes its first step, whose controller has died.
+/// Returns a scene with a cutover that bakes its first step. Its controller was killed.
 pub(super) fn baking() -> Scene {
     let scene = Scene::new(&Plan::resting_at_first_step());
     let run = scene.run(PLAN);
@@ -50,10 +50,10 @@ pub(super) fn baking() -> Scene {
 fn a_command_that_reads_or_judges_ends_as_if_its_output_were_read() {
     let scene = baking();
     scene.write("plans/bad.yaml", "version: 1\nname: bad\n");
-    // A device without end in the place of a time zone.
+    // A device that never ends, in place of a time zone file.
     scene.set("TZ", "/dev/zero");
     for (out, err) in WORLDS {
-        // Whoever is for its reader waits for it.
+        // A command that prints for a reader waits for it, and would not end.
         if out == Stream::Unread {
             continue;
         }
@@ -140,7 +140,7 @@ fn a_command_that_is_for_its_reader_waits_for_it_and_loses_nothing() {
             let mut late = start(scene.command(args), out, err);
             let read = late.read_at_last(which);
             assert_eq!(late.code(), Some(code), "{args:?}");
-            // What is said of time changes.
+            // These commands print times relative to now, which change.
             if matches!(args[0], "preview" | "status") {
                 continue;
             }

@@ -8,10 +8,10 @@ use super::world::{Stream, start};
 use crate::end_to_end::scene::{PLAN, Plan};
 use crate::support::program::Program;
 
-/// The most memory that the program may take, whatever it is given, in MiB.
+/// The most memory that the program may use, whatever it receives, in MiB.
 pub(super) const MEMORY_MAX: u64 = 256;
 
-/// Starts a server that says 200 to everything, and then sends a body that never ends. Returns its address.
+/// Starts a server that answers every request with status 200 and a body that never ends. Returns its address.
 fn endless(content_type: &'static str, begins: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
@@ -23,7 +23,7 @@ fn endless(content_type: &'static str, begins: &'static str) -> String {
     format!("http://{address}")
 }
 
-/// Answers for as long as somebody listens.
+/// Sends the body for as long as the client is connected.
 fn pour(mut stream: TcpStream, content_type: &str, begins: &str) {
     let mut request = [0; 8192];
     let asked = stream.read(&mut request).unwrap_or_default();
@@ -72,7 +72,8 @@ fn a_reply_without_end_fails_its_call_and_takes_no_memory() {
                 "{args:?}: {said}"
             );
             assert!(!said.contains("panicked"), "{args:?}: {said}");
-            // A plan that cannot be looked at is no plan that can start; the others say what they could not read, and go on.
+            // `preview` fails, because a plan whose records cannot be read cannot start. The others say what they could
+            // not read.
             if args[0] == "preview" {
                 assert_ne!(code, Some(0), "{args:?}: {said}");
             }

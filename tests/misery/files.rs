@@ -1,4 +1,4 @@
-//! Files that never end, or that nobody writes, in the place of those that a controller reads (semantics M3, M4).
+//! Files that never end, or that nobody writes to, in place of files that a controller reads (semantics M3, M4).
 
 use std::fs::{File, remove_file};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::world::{Started, Stream, start};
 use crate::end_to_end::scene::Scene;
 use crate::support::program::files;
 
-/// 3 GB, none of which takes room on the disk.
+/// The size of a sparse file: 3 GB, which use no space on the disk.
 const HUGE: u64 = 3_000_000_000;
 
 fn huge(path: &Path) {
@@ -28,7 +28,8 @@ fn fifo(path: &Path) {
     assert!(made.expect("mkfifo").success());
 }
 
-/// A controller whose files are replaced: those of its break-glass directory, its plan, and one more plan.
+/// Starts a controller and replaces its files with `put`: all files in its break-glass directory, its plan, and another
+/// plan.
 fn replaced(put: fn(&Path)) -> (Scene, Started) {
     let (scene, run) = running(Stream::Kept, Stream::Kept, &["-v"]);
     let glass = scene.path(".cutover/break-glass");
@@ -56,7 +57,7 @@ fn neither_files_of_3_gigabytes_nor_pipes_hold_up_an_end() {
     for (what, put) in ["3 GB", "pipes"].into_iter().zip(ways) {
         let (scene, mut run) = replaced(put);
         let peak = run.peak_memory();
-        // It has looked at them.
+        // Three readings of the alarms later, the controller has checked the files.
         let before = scene.calls("DescribeAlarms");
         let looked = crate::support::program::until(|| {
             (scene.calls("DescribeAlarms") >= before + 3).then_some(())
@@ -87,7 +88,7 @@ fn a_command_that_is_given_3_gigabytes_refuses_them_and_takes_no_memory() {
         let peak = started.peak_memory();
         let ended = started.code();
         assert_eq!(ended, Some(code), "{args:?}: {}", started.said());
-        // None is known of a command that ended before anybody could look; one that read the file takes seconds.
+        // A command that ends before the first measurement has a peak of 0. Reading the whole file would take seconds.
         let peak = peak.join().expect("a number");
         assert!(peak < MEMORY_MAX, "{args:?}: {peak} MiB");
     }

@@ -1,4 +1,5 @@
-//! Every command in every world: what it appends and how it ends are the same as in a quiet one (semantics M1).
+//! Every command in every world: it appends the same entries and ends with the same exit code as in a quiet one
+//! (semantics M1).
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::commands::{WORLDS, baking};
 use super::world::{Started, Stream, start};
 use crate::end_to_end::scene::{GATES, NAME, PLAN, Plan, Scene};
 
-/// Commands about a cutover that bakes, their exit codes, and how many entries each appends.
+/// Commands about a cutover that bakes, each with its exit code and the number of entries that it appends.
 const COMMANDS: [(&[&str], i32, i64); 16] = [
     (&["pause", NAME, "--reason", "a"], 0, 1),
     (&["resume", NAME], 12, 0),
@@ -31,7 +32,7 @@ const COMMANDS: [(&[&str], i32, i64); 16] = [
     (&["rollback", "nobody", "--yes"], 2, 0),
 ];
 
-/// The journal of a scene, as a copy in another folder of it.
+/// Copies the files of one folder of a scene, for example its journal, to another folder, which is replaced.
 pub(super) fn copy(scene: &Scene, from: &str, to: &str) {
     let to = scene.path(to);
     fs::remove_dir_all(&to).unwrap_or_default();
@@ -45,7 +46,7 @@ pub(super) fn copy(scene: &Scene, from: &str, to: &str) {
     }
 }
 
-/// How many entries the journal has.
+/// Returns the number of entries in the journal.
 pub(super) fn entries(scene: &Scene) -> i64 {
     let journal = rusqlite::Connection::open(scene.path(".cutover/journal.db"));
     let journal = journal.expect("the journal");
@@ -53,7 +54,7 @@ pub(super) fn entries(scene: &Scene) -> i64 {
     count.expect("a count")
 }
 
-/// What is odd about the environment of a command.
+/// The unusual environments in which commands are started.
 pub(super) const ENVIRONMENTS: [&str; 3] = [
     "no HOME",
     "a terminal of one column",
@@ -70,10 +71,10 @@ pub(super) fn changed(mut command: Command, environment: &str) -> Command {
     command
 }
 
-/// Both streams of a command, and what is odd about its environment.
+/// Both streams of a command, and its unusual environment, if it has one.
 pub(super) type World = (Stream, Stream, Option<&'static str>);
 
-/// A quiet world, and all others.
+/// Returns all worlds, the quiet one first.
 pub(super) fn worlds() -> Vec<World> {
     let mut worlds = vec![(Stream::Kept, Stream::Kept, None)];
     for (out, err) in WORLDS {
@@ -94,15 +95,15 @@ pub(super) fn start_in((out, err, environment): World, scene: &Scene, args: &[&s
     start(command, out, err)
 }
 
-/// Runs each command over the journal of the scene as it is, in every world, and compares its exit code and how many entries
-/// it appends with what is expected.
+/// Runs each command in every world, each time with the scene's present journal. Compares its exit code and the number
+/// of entries that it appends with the expected ones.
 pub(super) fn assert_the_same_everywhere(scene: &Scene, commands: &[(&[&str], i32, i64)]) {
     copy(scene, ".cutover", "kept");
     let mut wrong = Vec::new();
     for (args, code, appended) in commands {
         let reads = matches!(args[0], "rehearse" | "backtest");
         for world in worlds() {
-            // Whoever is for its reader waits for it.
+            // These commands wait for their reader, so they would not end.
             if reads && world.0 == Stream::Unread {
                 continue;
             }
@@ -187,7 +188,7 @@ fn where_nothing_can_be_written_every_command_says_so_and_none_panics() {
     let scene = Scene::new(&Plan::default());
     let plan = scene.path(PLAN);
     let plan = plan.to_str().expect("a path");
-    // Nobody can make a file there, the superuser neither.
+    // Nobody can create a file there, not even the superuser.
     let nowhere = Path::new("/proc");
     for (args, code) in [
         (&["check", plan][..], Some(0)),

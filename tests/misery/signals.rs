@@ -1,4 +1,4 @@
-//! Commands that are signalled at once: they go on, or they end and it is said how far they came (semantics M1, M4).
+//! Commands that get signals: they go on, or they end and report how far they came (semantics M1, M4).
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use super::world::{Started, Stream, start};
 use crate::end_to_end::scene::{NAME, PLAN, Plan, Scene};
 use crate::support::program::{Running, until};
 
-/// A rollback that is signalled at the first moment at which it can promise something, which is when it catches `ready`.
+/// Starts a rollback and sends a signal as soon as the rollback has a handler for `ready`. If `attended`, a controller
+/// runs.
 fn signalled(signal: Signal, ready: Signal, attended: bool) -> (Scene, Option<Running>, Started) {
     let (scene, run) = if attended {
         let scene = Scene::new(&Plan::resting_at_first_step());
@@ -60,7 +61,7 @@ fn a_rollback_that_is_stopped_says_how_far_it_came_and_can_be_asked_for_again() 
             assert!(!said.contains("panicked"), "{what}");
             let asked = scene.count(NAME, "rollback_requested") > 0;
             match code {
-                // Stopped before it took over: what was asked for is in the journal or not, and nothing was written here.
+                // Stopped before it took over. Its request may be in the journal or not, and it has written no weights.
                 None => assert!(ready == Signal::HUP, "{what}"),
                 Some(0) => {
                     assert!(asked, "{what}");
@@ -84,7 +85,7 @@ fn a_rollback_that_is_stopped_says_how_far_it_came_and_can_be_asked_for_again() 
 #[test]
 fn a_command_that_tells_ends_without_a_panic_whichever_signal_comes() {
     let scene = baking();
-    // In the middle of its calls.
+    // The signal arrives in the middle of calls.
     let late = Fault::Delay(Duration::from_millis(500));
     scene.bed.fault(None, late, Lasting::Always);
     for args in [
@@ -114,7 +115,7 @@ fn a_command_that_tells_ends_without_a_panic_whichever_signal_comes() {
             let code = started.code();
             let said = started.said();
             assert!(matches!(code, None | Some(0)), "{what}: {code:?} {said}");
-            // What a signal does not end is whole.
+            // SIGPIPE does not end these commands, so they must complete.
             if signal == Signal::PIPE {
                 assert_eq!(code, Some(0), "{what}: {said}");
             }

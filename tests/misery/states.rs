@@ -1,4 +1,5 @@
-//! Commands over cutovers that do not just bake: frozen, reverted, drifted, waiting for a green alarm (semantics M1).
+//! Commands about cutovers in other states than baking: frozen, reverted, drifted, waiting for a green alarm (semantics
+//! M1).
 
 use cutover::engine::observation::AlarmState;
 
@@ -80,7 +81,7 @@ fn a_command_that_tells_ends_the_same_in_every_environment_and_writes_nothing() 
             let ended = started.code();
             let said = started.said();
             assert_eq!(ended, Some(code), "{args:?} {environment}: {said}");
-            // Lines are broken for one column, and what is said of time changes.
+            // Some commands print times, which change. On a terminal of one column, lines are broken.
             let same = !matches!(args[0], "preview" | "status" | "check");
             if same && environment != "a terminal of one column" {
                 let quiet = format!("{}{}", quiet.stdout, quiet.stderr);

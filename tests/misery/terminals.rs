@@ -1,4 +1,5 @@
-//! Real pseudo-terminals: one that was stopped with Ctrl-S, one that is gone, and what is left on one (semantics M1, M2, M4).
+//! Real pseudo-terminals: stopped with Ctrl-S, or gone, and the state in which a command leaves one (semantics M1, M2,
+//! M4).
 
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use super::world::{Started, Terminal, start_on};
 use crate::end_to_end::scene::{NAME, PLAN, Plan, Scene};
 use crate::support::program::until;
 
-/// What Ctrl-S sends.
+/// The byte that Ctrl-S sends.
 const CTRL_S: &[u8] = b"\x13";
 
-/// A controller on a terminal, whose cutover bakes its first step.
+/// Starts a controller on a terminal, and waits until its cutover bakes the first step.
 fn on_terminal() -> (Scene, Terminal, Started) {
     let (scene, terminal) = (Scene::new(&Plan::resting_at_first_step()), Terminal::new());
     let run = scene.command(&["run", "plans", "--interval", "1s", "-vv"]);
@@ -36,7 +37,7 @@ fn a_terminal_that_was_stopped_holds_up_no_end() {
     for signal in [Signal::TERM, Signal::HUP] {
         let (scene, terminal, mut run) = on_terminal();
         terminal.type_in(CTRL_S);
-        // More is logged than a terminal keeps.
+        // By then, more is logged than a terminal buffers.
         let before = scene.calls("DescribeAlarms");
         let looked = until(|| (scene.calls("DescribeAlarms") >= before + 5).then_some(()));
         assert!(looked.is_some(), "it waits for its terminal");
@@ -80,7 +81,7 @@ fn a_terminal_is_left_as_it_was_whatever_ends_a_command() {
             if started.is_alive() {
                 started.signal(signal);
             }
-            // Rust's programs ignore SIGPIPE, so that this goes on.
+            // Rust programs ignore SIGPIPE, so `--watch` goes on.
             if signal == Signal::PIPE && args.contains(&"--watch") {
                 let shown = until(|| terminal.shown().contains("Ctrl-C").then_some(()));
                 assert!(shown.is_some(), "{args:?} {signal:?}");

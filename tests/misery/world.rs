@@ -1,4 +1,4 @@
-//! Where the output of a command goes, and how a command is started there.
+//! Starts commands with unusual outputs: closed, full, unread, or a terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -11,24 +11,24 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::program::{pause, until};
 
-/// What becomes of both streams of a command.
+/// Where both streams of a command lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
-    /// It is written to a file.
+    /// To a file, which the test can read.
     Kept,
-    /// The reader of the pipe has ended.
+    /// To a pipe whose reader has ended.
     Closed,
-    /// The disk is full.
+    /// To a full disk.
     Full,
-    /// The pipe is full, and nobody reads it.
+    /// To a full pipe that nobody reads.
     Unread,
 }
 
-/// What must be kept for as long as the command runs.
+/// The reading end of a full pipe, which must stay open while the command runs. `None` for other streams.
 pub(super) struct Held(Option<OwnedFd>);
 
 impl Stream {
-    /// The command's end of it.
+    /// Opens the command's end of the stream.
     fn open(self, kept: &std::path::Path) -> (Stdio, Held) {
         match self {
             Self::Kept => {
@@ -58,7 +58,7 @@ fn pipe() -> (OwnedFd, OwnedFd) {
     (read.into(), write.into())
 }
 
-/// Fills a pipe to its last byte.
+/// Fills a pipe to its last byte with `x`.
 fn fill(write: &OwnedFd) {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -69,7 +69,7 @@ fn fill(write: &OwnedFd) {
     fcntl_setfl(write, flags).expect("flags");
 }
 
-/// A command that was started, and its streams.
+/// A command that was started. It is killed when this is dropped.
 pub(super) struct Started {
     child: Child,
     held: [Held; 2],
@@ -111,13 +111,13 @@ pub(super) fn start_on(mut command: Command, terminal: &Terminal) -> Started {
     }
 }
 
-/// Where what a command says is kept, without the ending.
+/// Returns a path for the command's output, without the extension.
 fn kept(command: &Command) -> std::path::PathBuf {
     let folder = command.get_current_dir().expect("a folder");
     folder.join(format!("kept-{:08x}", fastrand::u32(..)))
 }
 
-/// A pseudo-terminal; the test sits at its keyboard and before its screen.
+/// A pseudo-terminal. The test types at it and reads what it shows.
 pub(super) struct Terminal {
     person: OwnedFd,
     program: String,
@@ -135,7 +135,7 @@ impl Terminal {
         Self { person, program }
     }
 
-    /// The program's end of it.
+    /// Opens the program's end of the terminal.
     pub(super) fn end(&self) -> OwnedFd {
         use rustix::fs::{Mode, OFlags};
 
@@ -143,13 +143,13 @@ impl Terminal {
         rustix::fs::open(self.program.as_str(), flags, Mode::empty()).expect("a terminal")
     }
 
-    /// Types something.
+    /// Types these keys.
     pub(super) fn type_in(&self, keys: &[u8]) {
         let written = rustix::io::write(&self.person, keys);
         assert_eq!(written, Ok(keys.len()));
     }
 
-    /// What has been shown since it was last looked at, as far as it has come.
+    /// Returns what the terminal has shown since the last call, without waiting for more.
     pub(super) fn shown(&self) -> String {
         use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -164,7 +164,8 @@ impl Terminal {
     }
 }
 
-/// The line of a process in `/proc/ID/status` that begins so; none if the process has ended.
+/// Returns a line of `/proc/ID/status` without the text `begins`, with which it begins. `None` if the process has
+/// ended.
 fn status_line(id: u32, begins: &str) -> Option<String> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(begins))?;
@@ -172,7 +173,7 @@ fn status_line(id: u32, begins: &str) -> Option<String> {
 }
 
 impl Started {
-    /// Its exit code; none if a signal ended it.
+    /// Waits until the command has ended, and returns its exit code. `None` if a signal ended it.
     pub(super) fn code(&mut self) -> Option<i32> {
         let ended = until(|| self.child.try_wait().expect("a child can be waited for"));
         ended.expect("it ends").code()
@@ -188,7 +189,7 @@ impl Started {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits until it has a handler for a signal, or has ended.
+    /// Waits until the command has a handler for a signal, or has ended.
     pub(super) fn wait_until_it_catches(&mut self, signal: Signal) {
         let bit = signal.as_raw() - 1;
         let caught = until(|| {
@@ -202,12 +203,13 @@ impl Started {
         assert!(caught.is_some(), "{signal:?} is never caught");
     }
 
-    /// The most memory that it had until its end, in MiB: joined once it has ended.
+    /// Measures the command's peak memory until its end, in MiB. Join the handle after the command has ended. 0 if the
+    /// command ended before the first measurement.
     pub(super) fn peak_memory(&self) -> JoinHandle<u64> {
         let id = self.child.id();
         std::thread::spawn(move || {
             let mut peak = 0;
-            // A process that has ended has no such line, even if nobody has waited for it.
+            // A process that has ended has no such line, even before it is reaped.
             while let Some(line) = status_line(id, "VmHWM:") {
                 let kib = line.trim_end_matches(" kB").parse::<u64>();
                 peak = kib.expect("a number");
@@ -217,19 +219,20 @@ impl Started {
         })
     }
 
-    /// How long ago it was started.
+    /// Returns the time since the command was started.
     pub(super) fn age(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// What it has said, as far as that was kept.
+    /// Returns what the command has written to files so far: standard output, then standard error.
     pub(super) fn said(&self) -> String {
         let read = |end: &str| std::fs::read_to_string(self.kept.with_extension(end));
         let (out, err) = (read("out"), read("err"));
         format!("{}{}", out.unwrap_or_default(), err.unwrap_or_default())
     }
 
-    /// Reads what nobody had read, and returns how many bytes of it the command wrote.
+    /// Reads an unread pipe to its end (0 is standard output, 1 is standard error). Returns the bytes without every
+    /// `x`, because the pipe was filled with `x`.
     pub(super) fn read_at_last(&mut self, which: usize) -> Vec<u8> {
         let mut text = Vec::new();
         if let Some(read) = self.held[which].0.take() {
@@ -242,7 +245,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The command may have ended by itself.
         self.child.kill().unwrap_or_default();
         self.child.wait().map(drop).unwrap_or_default();
     }

@@ -1,4 +1,4 @@
-//! `ministack`, an emulator of AWS by other authors, as a process that lives as long as a test.
+//! Starts `ministack`, an emulator of AWS by other authors.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::python::Supervised;
 
-/// The interval and the number of checks whether it is ready; it takes half a second on a quiet machine.
+/// The interval between two checks whether the emulator is ready. It takes half a second on a quiet machine.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// The most checks whether the emulator is ready: a minute.
 const ASKS_MAX: u32 = 600;
-/// The ports that are tried; another process may take a free port before the emulator does.
+/// The most ports that are tried. Another process may take a free port before the emulator does.
 const PORTS_TRIED: u32 = 3;
 
-/// A running emulator, on a port of its own. It ends when this is dropped, or when the test process dies.
+/// A running emulator on its own port. It ends when this is dropped, or when the test process dies.
 pub(crate) struct Ministack {
     process: Supervised,
     address: SocketAddr,
@@ -21,7 +22,7 @@ pub(crate) struct Ministack {
 }
 
 impl Ministack {
-    /// Starts it and waits until it answers; panics with its log if it does not.
+    /// Starts the emulator and waits until it answers. Panics with its log if it does not.
     pub(crate) fn start() -> Self {
         let mut tries = 0;
         loop {
@@ -35,12 +36,12 @@ impl Ministack {
         }
     }
 
-    /// The endpoint to set in a client.
+    /// Returns the endpoint for AWS clients.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Makes it forget everything.
+    /// Deletes everything in the emulator.
     pub(crate) fn reset(&self) {
         let reply = self
             .request("POST", "/_ministack/reset")
@@ -77,7 +78,7 @@ impl Ministack {
         for _ in 0..ASKS_MAX {
             let reply = self.request("GET", "/_ministack/ready");
             if reply.is_ok_and(|reply| reply.starts_with("HTTP/1.1 200")) {
-                // Another process may answer on this port if ours failed to bind it.
+                // If the emulator could not bind the port, another process may have answered.
                 return !self.process.has_ended();
             }
             if self.process.has_ended() {

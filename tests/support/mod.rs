@@ -1,4 +1,4 @@
-//! Support that several tests share.
+//! Stand-ins, clients and helpers that several tests share.
 
 pub(crate) mod cloudwatch_door;
 pub(crate) mod fault_proxy;

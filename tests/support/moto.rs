@@ -1,4 +1,4 @@
-//! `moto`, an emulator of AWS by other authors, for EventBridge and Scheduler, as a process that lives as long as a test.
+//! Starts `moto`, an emulator of AWS by other authors, for EventBridge and Scheduler.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::program::{pause, until};
 use super::python::{Supervised, python};
 
-/// A running emulator, on a port of its own. It ends when this is dropped, or when the test process dies.
+/// A running emulator on its own port. It ends when this is dropped, or when the test process dies.
 pub(crate) struct Moto {
     _process: Supervised,
     address: SocketAddr,
@@ -16,7 +16,7 @@ pub(crate) struct Moto {
 }
 
 impl Moto {
-    /// Starts it and waits until it answers; panics with its log if it does not.
+    /// Starts the emulator and waits until it answers. Panics with its log if it does not.
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port can be had");
         let address = listener
@@ -42,12 +42,12 @@ impl Moto {
         }
     }
 
-    /// The endpoint to set in a client.
+    /// Returns the endpoint for AWS clients.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Runs Python with clients `events` and `scheduler` of an independent SDK; returns what it prints.
+    /// Runs a Python script with the clients `events` and `scheduler` of boto3, and returns what it prints.
     pub(crate) fn python(&self, script: &str) -> String {
         let endpoint = self.endpoint();
         let head = format!(

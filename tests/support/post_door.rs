@@ -1,4 +1,4 @@
-//! An HTTP server on the loopback that keeps everything posted to it. It answers like webhooks, Slack and SNS.
+//! An HTTP server on the loopback that stands in for webhooks, Slack and SNS, and keeps the requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// One request that arrived.
+/// A request that arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Posted {
     pub(crate) path: String,
@@ -29,14 +29,14 @@ impl Posted {
     }
 }
 
-/// The behaviour of the server.
+/// The behaviour of the server. The default accepts everything at once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mood {
-    /// The time that an answer takes.
+    /// How long each reply takes.
     pub(crate) takes: Duration,
-    /// The status of every answer, with a text that repeats the request's path; none if the server answers well.
+    /// The status of every reply. Its text repeats the request's path. `None` means success.
     pub(crate) status: Option<u16>,
-    /// The error with which Slack refuses; none if it accepts.
+    /// The error with which the Slack API refuses. `None` if it accepts.
     pub(crate) slack_error: Option<&'static str>,
 }
 
@@ -46,7 +46,7 @@ struct Shared {
     mood: Mutex<Mood>,
 }
 
-/// A server. Dropping it ends it and all its connections.
+/// A running server. Dropping this ends it and all its connections.
 pub(crate) struct PostDoor {
     address: String,
     shared: Arc<Shared>,
@@ -72,19 +72,19 @@ impl PostDoor {
         }
     }
 
-    /// The URL of a path on this server.
+    /// Returns the URL of a path on this server.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)
     }
 
-    /// The requests so far at paths that begin with `path`.
+    /// Returns the requests so far at paths that begin with `path`, oldest first.
     pub(crate) fn posted(&self, path: &str) -> Vec<Posted> {
         let all = locked(&self.shared.posted);
         let at = all.iter().filter(|posted| posted.path.starts_with(path));
         at.cloned().collect()
     }
 
-    /// Changes its behaviour.
+    /// Changes the server's behaviour.
     pub(crate) fn mood(&self, mood: Mood) {
         *locked(&self.shared.mood) = mood;
     }
@@ -93,7 +93,7 @@ impl PostDoor {
 impl Drop for PostDoor {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // The thread may have ended by itself; then nobody receives this.
+            // If the thread has ended by itself, nobody receives this.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {

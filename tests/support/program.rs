@@ -1,4 +1,4 @@
-//! The built program as people run it: in a folder of its own, with an endpoint in the place of AWS.
+//! Runs the built program as people do, in its own folder, with an endpoint in place of AWS.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The longest time that a test waits for anything. Generous, because the machine may run ten tests at once.
+/// The longest wait of a test for anything. It is long because the machine may run ten tests at once.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
-/// The interval at which a condition is checked.
+/// The interval between two checks of a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A folder with plans and a journal, and the environment that the program is started in.
+/// A folder with plans and a journal, and the environment in which the program is started.
 pub(crate) struct Program {
     folder: TempDir,
     endpoint: String,
@@ -24,7 +24,7 @@ pub(crate) struct Program {
     runs: AtomicUsize,
 }
 
-/// The exit code and the output of a command that has ended.
+/// The exit code and the output of a command that has ended. The exit code is `None` if a signal ended it.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
@@ -32,14 +32,14 @@ pub(crate) struct Said {
     pub(crate) stderr: String,
 }
 
-/// A controller that is running. It is killed when this is dropped.
+/// A command that is running. It is killed when this is dropped.
 pub(crate) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Program {
-    /// A program in an empty folder. All its calls to AWS go to `endpoint`.
+    /// Creates an empty folder for the program. All its calls to AWS go to `endpoint`.
     pub(crate) fn new(endpoint: &str) -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
@@ -49,18 +49,18 @@ impl Program {
         }
     }
 
-    /// Sets a variable for all commands from now on.
+    /// Sets an environment variable for all later commands.
     pub(crate) fn set(&self, name: &str, value: &str) {
         let mut environment = self.environment.lock().expect("nobody panicked");
         environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// A path in the folder.
+    /// Returns the path of a file in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Writes a file, and its folder.
+    /// Writes a file, and creates its folder.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         let parent = path.parent().expect("a file has a folder");
@@ -68,25 +68,25 @@ impl Program {
         fs::write(path, text).expect("a file can be written");
     }
 
-    /// Runs a command to its end.
+    /// Runs a command to its end. It may fail.
     pub(crate) fn say(&self, args: &[&str]) -> Said {
         let output = self.command(args).output().expect("the program starts");
         Said::from(output)
     }
 
-    /// Runs a command that must succeed.
+    /// Runs a command to its end. Panics if its exit code is not 0.
     pub(crate) fn ok(&self, args: &[&str]) -> Said {
         let said = self.say(args);
         assert_eq!(said.code, Some(0), "{args:?}: {said:#?}\n{}", self.logs());
         said
     }
 
-    /// Starts a controller that looks every second.
+    /// Starts a controller with an interval of one second.
     pub(crate) fn run(&self, plans: &str) -> Running {
         self.start(&["run", plans, "--interval", "1s"])
     }
 
-    /// Starts a command that goes on until it ends by itself or is ended.
+    /// Starts a command, which runs until it ends by itself or is ended.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
         let log = self.path(&format!(
             "log-{:03}",
@@ -101,7 +101,7 @@ impl Program {
         }
     }
 
-    /// The row of `status` for a cutover; null if the journal does not know it.
+    /// Returns the row of `status` for a cutover; JSON null if the journal does not know it.
     pub(crate) fn status(&self, name: &str) -> Value {
         let said = self.ok(&["status", "--format", "json"]);
         let rows: Vec<Value> = serde_json::from_str(&said.stdout).expect("status is JSON");
@@ -109,13 +109,13 @@ impl Program {
         mine.next().unwrap_or(Value::Null)
     }
 
-    /// The entries of a cutover.
+    /// Returns the entries of a cutover, oldest first.
     pub(crate) fn history(&self, name: &str) -> Vec<Value> {
         let said = self.ok(&["history", name, "--format", "json"]);
         serde_json::from_str(&said.stdout).expect("history is JSON")
     }
 
-    /// The types of a cutover's events, in order.
+    /// Returns the types of a cutover's events, oldest first.
     pub(crate) fn events(&self, name: &str) -> Vec<String> {
         let types = self.history(name).into_iter();
         types
@@ -123,13 +123,13 @@ impl Program {
             .collect()
     }
 
-    /// The number of events of a type.
+    /// Returns the number of a cutover's events of one type.
     pub(crate) fn count(&self, name: &str, event: &str) -> usize {
         let events = self.events(name);
         events.iter().filter(|it| *it == event).count()
     }
 
-    /// Waits until `status` is as wanted.
+    /// Waits until the status of a cutover meets a condition, and returns it. `what` names the condition in the panic.
     pub(crate) fn wait_for(&self, what: &str, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let seen = until(|| {
             let status = self.status(name);
@@ -144,7 +144,7 @@ impl Program {
         })
     }
 
-    /// Waits for a phase.
+    /// Waits until a cutover is in this phase.
     pub(crate) fn wait_for_phase(&self, name: &str, phase: &str) -> Value {
         self.wait_for(phase, name, |status| status["phase"] == phase)
     }
@@ -154,7 +154,7 @@ impl Program {
         self.wait_for(kind, name, |status| holds(status, kind))
     }
 
-    /// Waits until there are at least `times` events of a type.
+    /// Waits until a cutover has at least `times` events of a type.
     pub(crate) fn wait_for_event(&self, name: &str, event: &str, times: usize) {
         let seen = until(|| {
             let known = !self.status(name).is_null();
@@ -168,7 +168,7 @@ impl Program {
         });
     }
 
-    /// The logs of all controllers.
+    /// Returns the logs of all commands that were started.
     pub(crate) fn logs(&self) -> String {
         let mut logs = Vec::new();
         for run in 0..self.runs.load(Ordering::Relaxed) {
@@ -178,7 +178,7 @@ impl Program {
         logs.concat()
     }
 
-    /// History and logs, to find out why a test failed.
+    /// Returns history and logs, for the messages of failed tests.
     pub(crate) fn everything(&self, name: &str) -> String {
         let history = self.say(&["history", name]);
         format!("{}{}\n{}", history.stdout, history.stderr, self.logs())
@@ -204,7 +204,7 @@ impl Program {
 }
 
 impl Running {
-    /// Waits for its end, and gives the exit code.
+    /// Waits until the command has ended, and returns its exit code. Panics if a signal ended it.
     pub(crate) fn exit_code(&mut self) -> i32 {
         let ended = until(|| self.child.try_wait().expect("a child can be waited for"));
         let Some(status) = ended else {
@@ -213,30 +213,30 @@ impl Running {
         code(status, &self.log())
     }
 
-    /// Returns true if it is still running.
+    /// Returns true if the command is still running.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Kills it at once, as the kernel does if memory runs out.
+    /// Kills the command at once, as the kernel does if memory runs out.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child can be killed");
         self.child.wait().expect("a child can be waited for");
     }
 
-    /// Asks it to stop, as a service manager does.
+    /// Asks the command to stop with SIGTERM, as a service manager does.
     pub(crate) fn terminate(&self) {
         let id = i32::try_from(self.id()).expect("a process id");
         let pid = Pid::from_raw(id).expect("a process id is above zero");
         kill_process(pid, Signal::TERM).expect("a child can be signalled");
     }
 
-    /// Its process id.
+    /// Returns the command's process ID.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its log.
+    /// Returns the command's log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -244,7 +244,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The command may have ended by itself.
         self.child.kill().unwrap_or_default();
         self.child.wait().map(drop).unwrap_or_default();
     }
@@ -272,7 +272,7 @@ pub(crate) fn holds(status: &Value, kind: &str) -> bool {
     reasons.is_some_and(|reasons| reasons.iter().any(|reason| reason["kind"] == kind))
 }
 
-/// Calls `look` until it returns something; none if [`PATIENCE`] ends first.
+/// Calls `look` until it returns something. `None` if [`PATIENCE`] ends first.
 #[expect(
     clippy::disallowed_methods,
     reason = "waits for real processes, outside any runtime"
@@ -290,7 +290,7 @@ pub(crate) fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
-/// Lets real time pass. For random moments, never to make an assertion hold.
+/// Lets real time pass. It is for random moments, and must never be needed for an assertion.
 #[expect(
     clippy::disallowed_methods,
     reason = "waits for real processes, outside any runtime"
@@ -299,7 +299,7 @@ pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// The files of a folder, by name; none if there is no such folder.
+/// Returns the names of the files in a folder, sorted. Empty if the folder does not exist.
 pub(crate) fn files(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();

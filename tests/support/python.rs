@@ -1,4 +1,4 @@
-//! A Python with pinned packages: an AWS client and an emulator by other authors.
+//! Provides a Python with pinned packages: an AWS client and an emulator by other authors.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -7,13 +7,14 @@ use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest as _, Sha256};
 
-/// The pins. A change makes a new environment; the old one stays until the target directory is cleaned.
+/// The file with the pinned packages. If it changes, a new environment is built; the old one stays in the target
+/// directory.
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
 
-/// The interpreter of a virtual environment with everything in `tests/requirements.txt`.
+/// Returns the interpreter of a virtual environment with everything in `tests/requirements.txt`.
 ///
-/// The first caller builds it, and all others, in this process or another, wait for that. It needs `python3` with `venv`
-/// and the package index. If it cannot be built, this panics with the output of `pip`.
+/// The first caller builds the environment, and other callers, in this process or another, wait for it. Building needs
+/// `python3` with `venv`, and the package index. Panics with the output of `pip` if the environment cannot be built.
 pub(crate) fn python() -> PathBuf {
     let mut pins = Vec::new();
     let read = File::open(REQUIREMENTS).and_then(|mut file| file.read_to_end(&mut pins));
@@ -25,12 +26,12 @@ pub(crate) fn python() -> PathBuf {
         .fold(0_u64, |id, byte| (id << 8) | u64::from(*byte));
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("test-venv-{id:012x}"));
     let interpreter = environment.join("bin/python");
-    // Written last, so that an interrupted build is repeated.
+    // The marker is written last, so that an interrupted build is repeated.
     let marker = environment.join("complete");
     if marker.exists() {
         return interpreter;
     }
-    // The system drops the lock when its holder dies, so it is never stale.
+    // The operating system drops the lock when its holder dies, so it is never stale.
     let lock = File::create(environment.with_extension("lock")).expect("the lock file can be made");
     lock.lock().expect("the lock can be waited for");
     if !marker.exists() {
@@ -60,7 +61,7 @@ fn build(environment: &Path, interpreter: &Path) {
         .arg(REQUIREMENTS));
 }
 
-/// Runs a command to its end; panics with its output if it fails.
+/// Runs a command to its end. Panics with its output if it fails.
 fn run(command: &mut Command) {
     let output: Output = command
         .stdin(Stdio::null())
@@ -78,15 +79,15 @@ fn run(command: &mut Command) {
     }
 }
 
-/// A Python program that ends, with everything it started, when this value is dropped or this process dies.
+/// A Python program that ends, with everything it started, when this is dropped or this process dies.
 ///
-/// Without `unsafe` there is no parent-death signal, so the program runs under a small launcher that waits for the end
-/// of its standard input, which comes in both cases, and then kills the program's process group.
+/// A signal at the death of the parent would need `unsafe`. So the program runs below a small launcher. When the
+/// launcher's standard input ends, which happens in both cases, it kills the program's process group.
 pub(crate) struct Supervised {
     launcher: std::process::Child,
 }
 
-/// Starts its arguments in a process group of their own.
+/// The launcher: starts its arguments in a process group of their own.
 const LAUNCHER: &str = "
 import os, signal, subprocess, sys, threading
 child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
@@ -101,7 +102,7 @@ os._exit(0)
 ";
 
 impl Supervised {
-    /// Starts `python ARGS…`; its output goes to `log`.
+    /// Starts `python ARGS…`. The output is written to `log`.
     pub(crate) fn start(args: &[&str], environment: &[(&str, &str)], log: &Path) -> Self {
         let python = python();
         let log = File::create(log).expect("the log can be made");
@@ -120,7 +121,7 @@ impl Supervised {
         }
     }
 
-    /// Returns true if it has ended by itself.
+    /// Returns true if the program has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.launcher.try_wait(), Ok(None))
     }
@@ -129,7 +130,7 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         if let Some(mut stdin) = self.launcher.stdin.take() {
-            // Closing the pipe is the message; nothing is written.
+            // Closing the pipe is the signal. Nothing is written.
             stdin.flush().unwrap_or_default();
         }
         self.launcher.wait().map(drop).unwrap_or_default();

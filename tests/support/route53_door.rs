@@ -1,4 +1,4 @@
-//! The REST-XML protocol of Route 53, in front of the model.
+//! The REST-XML protocol of the Route 53 model.
 
 use std::collections::BTreeMap;
 
@@ -21,16 +21,16 @@ pub(crate) struct Incoming {
     pub(crate) body: Vec<u8>,
 }
 
-/// An operation, and the identifiers in its path.
+/// The operation of a request, and the identifiers in its path.
 pub(crate) struct Route {
     pub(crate) operation: &'static str,
     ids: Vec<String>,
 }
 
-/// An answer: status and document.
+/// A reply of the model: the status and the document.
 type Answer = Result<(u16, Element), Route53Error>;
 
-/// The operation that a method and a path ask for.
+/// Returns the operation that a method and a path name. `None` if there is none.
 pub(crate) fn route(method: &str, path: &str) -> Option<Route> {
     let path = decoded(path.strip_prefix("/2013-04-01/")?);
     let segments: Vec<_> = path.split('/').filter(|it| !it.is_empty()).collect();
@@ -60,7 +60,7 @@ pub(crate) fn route(method: &str, path: &str) -> Option<Route> {
     })
 }
 
-/// Carries out a request on the model.
+/// Runs a request on the model, and returns the status and the body of the reply.
 pub(crate) fn handle(
     model: &mut Route53,
     account: &Account,
@@ -88,7 +88,7 @@ pub(crate) fn handle(
     }
 }
 
-/// An error document.
+/// Returns the document of an error.
 pub(crate) fn error_body(status: u16, code: &str, message: &str) -> Vec<u8> {
     let kind = if status < 500 { "Sender" } else { "Receiver" };
     let error = Element::new("Error")
@@ -101,7 +101,7 @@ pub(crate) fn error_body(status: u16, code: &str, message: &str) -> Vec<u8> {
     response.to_document().into_bytes()
 }
 
-/// The parts of a request.
+/// The parts of a request that operations need.
 struct Request<'a> {
     account: &'a Account,
     ids: &'a [String],
@@ -127,7 +127,7 @@ impl Request<'_> {
         self.query.get(name).cloned()
     }
 
-    /// `maxitems`, or the most that a page holds.
+    /// Returns `maxitems`. Without it, the model's own limit of a page applies.
     fn limit(&self) -> Result<usize, Route53Error> {
         let Some(text) = self.parameter("maxitems") else {
             return Ok(usize::MAX);
@@ -437,7 +437,7 @@ fn invalid_input(message: &str) -> Route53Error {
     Route53Error::new(400, "InvalidInput", message)
 }
 
-/// The body's document; an empty element if there is no body.
+/// Reads the document in a body. An empty body gives an empty element.
 fn read_body(body: &[u8]) -> Result<Element, Route53Error> {
     if body.is_empty() {
         return Ok(Element::default());
@@ -447,7 +447,7 @@ fn read_body(body: &[u8]) -> Result<Element, Route53Error> {
         .ok_or_else(|| invalid_input("The request body is not well-formed XML"))
 }
 
-/// The parameters of a query string.
+/// Returns the parameters of a query string, decoded.
 pub(crate) fn parameters(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
@@ -456,7 +456,7 @@ pub(crate) fn parameters(query: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Undoes percent encoding; text that is not encoded stays as it is.
+/// Decodes percent encoding. Text that is not encoded stays as it is.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

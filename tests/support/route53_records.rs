@@ -1,4 +1,4 @@
-//! Record sets and health checks to and from XML elements.
+//! Converts record sets and health checks to and from XML elements.
 
 use std::str::FromStr;
 
@@ -10,7 +10,7 @@ use cutover::sim::route53::{
 
 use super::xml::Element;
 
-/// The batch of a `ChangeResourceRecordSetsRequest`.
+/// Reads the batch of a `ChangeResourceRecordSetsRequest`.
 pub(crate) fn read_batch(request: &Element) -> Result<ChangeBatch, Route53Error> {
     let batch = request
         .child("ChangeBatch")
@@ -77,7 +77,7 @@ fn read_record(record: &Element) -> Result<StoredRecord, Route53Error> {
     })
 }
 
-/// A record set as `ListResourceRecordSets` shows it.
+/// Returns a record set in the form of `ListResourceRecordSets`.
 pub(crate) fn shown_record(record: &StoredRecord) -> Element {
     let mut shown = Element::new("ResourceRecordSet")
         .with("Name", &record.name)
@@ -123,7 +123,7 @@ pub(crate) fn shown_record(record: &StoredRecord) -> Element {
     shown
 }
 
-/// The settings of a health check; in an update only the changed ones.
+/// Reads the settings of a health check. In an update, only the changed settings are set.
 pub(crate) fn read_health_config(config: &Element) -> HealthCheckConfig {
     HealthCheckConfig {
         check_type: config.text_of("Type").unwrap_or_default(),
@@ -146,7 +146,7 @@ fn parsed<T: FromStr>(element: &Element, name: &str) -> Option<T> {
     element.text_of(name)?.parse().ok()
 }
 
-/// A number, if there is one.
+/// Reads an integer. `None` if the element is missing.
 fn number(record: &Element, name: &str) -> Result<Option<i64>, Route53Error> {
     let Some(text) = record.text_of(name) else {
         return Ok(None);

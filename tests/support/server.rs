@@ -1,4 +1,4 @@
-//! The simulated world over HTTP: a server on the loopback that speaks the protocols of AWS, with faults.
+//! The simulated world behind an HTTP server on the loopback, which speaks the protocols of AWS and can fail.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,32 +26,32 @@ use super::wire::{Doorkeeper, Scissors};
 /// The simulated world behind the server.
 #[derive(Default)]
 pub(crate) struct World {
-    /// Route 53.
+    /// The model of Route 53.
     pub(crate) route53: Route53,
-    /// `CloudWatch`, all regions.
+    /// The model of `CloudWatch`, with all regions.
     pub(crate) cloudwatch: CloudWatch,
     /// Rules and schedules, of all regions.
     pub(crate) switches: Switches,
 }
 
-/// One call that reached the server.
+/// A call that reached the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Call {
     /// `route53`, `monitoring`, `sts`, `events`, `scheduler` or `sns`.
     pub(crate) service: &'static str,
     /// The operation, for example `GetChange`.
     pub(crate) operation: String,
-    /// The access key and the region of its signature; empty if it was not signed.
+    /// The signer of the call. Its fields are empty if the call was not signed.
     pub(crate) signer: Signer,
-    /// When it arrived, by the server's clock.
+    /// The time of the call's arrival, by the server's clock.
     pub(crate) at: Timestamp,
-    /// The status of the reply; none if the connection was cut instead.
+    /// The status of the reply. `None` if the connection was cut instead.
     pub(crate) status: Option<u16>,
     /// The request itself.
     pub(crate) request: Arc<Incoming>,
 }
 
-/// The signature of a call.
+/// The parts of a call's signature that tests need.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Signer {
     /// The access key.
@@ -60,7 +60,7 @@ pub(crate) struct Signer {
     pub(crate) region: String,
 }
 
-/// A server with its own world. Dropping it ends it and all its connections.
+/// A running server with its own simulated world. Dropping this ends it and all its connections.
 pub(crate) struct TestBed {
     endpoint: String,
     shared: Arc<Shared>,
@@ -78,14 +78,14 @@ struct Shared {
     skew: Mutex<SignedDuration>,
 }
 
-/// What is made of the body of a reply.
+/// A function that replaces the body of a reply.
 pub(crate) type Oddity = fn(&str) -> String;
 
 /// The outcome of a request.
 enum Outcome {
-    /// It is answered.
+    /// This reply is sent.
     Reply(Reply),
-    /// The connection is closed without an answer.
+    /// The connection is closed without a reply.
     Cut,
 }
 
@@ -103,7 +103,7 @@ enum Target {
 const BODY_BYTES_MAX: usize = 8 << 20;
 
 impl TestBed {
-    /// Starts a server on a free port. Changes propagate in a second; nothing is throttled.
+    /// Starts a server on a free port. Changes propagate in one second, and no call is throttled.
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared::default());
         locked(&shared.world).route53 = Route53::new(Route53Settings {
@@ -124,22 +124,22 @@ impl TestBed {
         }
     }
 
-    /// The URL to point an AWS client at.
+    /// Returns the endpoint for AWS clients.
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The world. The server waits while this is held.
+    /// Locks the simulated world. The server waits until the lock is dropped.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         locked(&self.shared.world)
     }
 
-    /// Every call so far, in the order in which they were answered.
+    /// Returns all calls so far, in the order of their replies.
     pub(crate) fn calls(&self) -> Vec<Call> {
         locked(&self.shared.calls).clone()
     }
 
-    /// The number of calls so far, by operation.
+    /// Returns the number of calls so far, by operation.
     pub(crate) fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for call in locked(&self.shared.calls).iter() {
@@ -148,22 +148,22 @@ impl TestBed {
         counts
     }
 
-    /// Puts a fault in force, for one operation or (with none) for all.
+    /// Adds a fault for one operation. `None` means all operations.
     pub(crate) fn fault(&self, operation: Option<&str>, fault: Fault, lasting: Lasting) {
         locked(&self.shared.faults).add(operation, fault, lasting);
     }
 
-    /// Makes the next reply to an operation odd: it has its status and headers, and another body.
+    /// Replaces the body of the next reply to an operation. Its status and headers stay.
     pub(crate) fn answer_oddly(&self, operation: &str, odd: Oddity) {
         locked(&self.shared.odd).push((operation.to_owned(), odd));
     }
 
-    /// How many odd replies have not been given yet.
+    /// Returns the number of replacements that have not been used yet.
     pub(crate) fn odd_replies_left(&self) -> usize {
         locked(&self.shared.odd).len()
     }
 
-    /// Ends all faults.
+    /// Removes all faults.
     pub(crate) fn clear_faults(&self) {
         locked(&self.shared.faults).clear();
     }
@@ -173,12 +173,12 @@ impl TestBed {
         self.world().route53.settings.quotas = on.then(Quotas::default);
     }
 
-    /// Sets the server's clock minus the real one. `Date` and everything in the world uses the server's clock.
+    /// Sets the server's clock minus the real one. The `Date` header and the simulated world use the server's clock.
     pub(crate) fn set_clock_skew(&self, skew: SignedDuration) {
         *locked(&self.shared.skew) = skew;
     }
 
-    /// The server's clock.
+    /// Returns the time of the server's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.shared.now()
     }
@@ -187,7 +187,7 @@ impl TestBed {
 impl Drop for TestBed {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // The thread may have ended by itself; then nobody receives this.
+            // If the thread has ended by itself, nobody receives this.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take() {
@@ -196,7 +196,7 @@ impl Drop for TestBed {
     }
 }
 
-/// Serves until it is told to stop. Everything that the server started ends with its runtime.
+/// Serves until it is stopped. Everything that the server started ends with its runtime.
 fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -213,7 +213,7 @@ fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stopped: oneshot:
     });
 }
 
-/// Answers one request, or cuts its connection.
+/// Answers a request, or cuts its connection.
 async fn handle(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(scissors): ConnectInfo<Scissors>,
@@ -233,7 +233,7 @@ async fn handle(
     let target = target(&incoming, &head.headers);
     let signer = signer(&head.headers);
     let answering = Arc::clone(&shared);
-    // A task of its own, so that a request has its effect even if the client no longer waits for it.
+    // The request runs in its own task, so that it has its effect even if the client no longer waits.
     let outcome =
         tokio::spawn(async move { answering.answer(target, signer, incoming).await }).await;
     match outcome {
@@ -268,7 +268,7 @@ impl Shared {
             .expect("a skew of this era")
     }
 
-    /// Answers a request with its faults, and keeps the call.
+    /// Answers a request, with its faults, and keeps the call.
     async fn answer(&self, target: Target, signer: Signer, incoming: Incoming) -> Outcome {
         let (service, operation) = match &target {
             Target::Route53(route) => ("route53", route.operation.to_owned()),
@@ -370,7 +370,7 @@ async fn wait(delay: std::time::Duration) {
     tokio::time::sleep(delay).await;
 }
 
-/// The service and the operation that a request is for.
+/// Returns the service and the operation of a request.
 fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
     if let Some(operation) = incoming.path.strip_prefix(CBOR_PATH) {
         return Target::Signals(Protocol::Cbor, operation.to_owned());
@@ -401,7 +401,7 @@ fn target(incoming: &Incoming, headers: &HeaderMap) -> Target {
     }
 }
 
-/// The scope of the signature: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
+/// Reads the signer from the signature's scope: `Credential=KEY/DATE/REGION/SERVICE/aws4_request`.
 fn signer(headers: &HeaderMap) -> Signer {
     let header = headers
         .get(AUTHORIZATION)
@@ -414,7 +414,7 @@ fn signer(headers: &HeaderMap) -> Signer {
     }
 }
 
-/// An error in the words of the service's protocol.
+/// Returns an error in the protocol of the request.
 fn refusal(target: &Target, status: u16, code: &str, message: &str) -> Reply {
     match target {
         Target::Signals(protocol, _) => cloudwatch_door::failure(*protocol, status, code, message),
@@ -425,7 +425,7 @@ fn refusal(target: &Target, status: u16, code: &str, message: &str) -> Reply {
     }
 }
 
-/// Locks; a poisoned lock is still good, because no holder leaves the data half changed.
+/// Locks a mutex. A poisoned lock is usable, because no holder leaves the data half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

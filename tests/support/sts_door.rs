@@ -6,18 +6,18 @@ use super::cloudwatch_door::Reply;
 use super::route53_door::{error_body, parameters};
 use super::xml::Element;
 
-/// The access key after the role with this name was assumed.
+/// Returns the access key that a caller has after assuming the role with this name.
 pub(crate) fn access_key_of(role_name: &str) -> String {
     format!("ASIA{}", role_name.to_ascii_uppercase())
 }
 
-/// The operation that a form asks for, if the body is one.
+/// Returns the operation that a form names. `None` if the body is not a form.
 pub(crate) fn operation(body: &[u8]) -> Option<String> {
     let mut form = parameters(std::str::from_utf8(body).ok()?);
     form.remove("Action")
 }
 
-/// Answers a request. Anybody may assume any role.
+/// Answers a request. Every caller may assume every role.
 pub(crate) fn handle(operation: &str, body: &[u8], now: Timestamp) -> Reply {
     if operation == "GetCallerIdentity" {
         let result = Element::new("GetCallerIdentityResult")

@@ -1,4 +1,4 @@
-//! Connections that the test server can cut instead of answering, as a network might.
+//! Connections of the test server that a test can cut, as a network failure does.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Cuts one connection.
+/// Cuts one connection of the test server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scissors(Arc<AtomicBool>);
 
 impl Scissors {
-    /// Lets nothing more be sent; the connection closes at the next attempt.
+    /// Cuts the connection: nothing more is sent, and it closes at the next attempt to send.
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -68,7 +68,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// Accepts connections that can be cut.
+/// A listener whose connections can be cut.
 pub(crate) struct Doorkeeper(pub(crate) TcpListener);
 
 impl Listener for Doorkeeper {

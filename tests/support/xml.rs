@@ -1,4 +1,4 @@
-//! A tree of XML elements, small enough to read and write Route 53's messages.
+//! A tree of XML elements, sufficient to read and write Route 53's messages.
 
 use quick_xml::Reader;
 use quick_xml::escape::escape;
@@ -13,7 +13,7 @@ pub(crate) struct Element {
 }
 
 impl Element {
-    /// An empty element.
+    /// Creates an empty element.
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -21,7 +21,7 @@ impl Element {
         }
     }
 
-    /// Adds a child that holds a text.
+    /// Adds a child with a text.
     #[must_use]
     #[expect(
         clippy::needless_pass_by_value,
@@ -35,7 +35,7 @@ impl Element {
         self
     }
 
-    /// Adds a child that holds a text, if there is one.
+    /// Adds a child with a text. Does nothing for `None`.
     #[must_use]
     pub(crate) fn with_some(self, name: &str, text: Option<impl ToString>) -> Self {
         match text {
@@ -58,34 +58,34 @@ impl Element {
         self
     }
 
-    /// Sets its text.
+    /// Sets the element's text.
     #[must_use]
     pub(crate) fn holding(mut self, text: &str) -> Self {
         text.clone_into(&mut self.text);
         self
     }
 
-    /// The first child with a name.
+    /// Returns the first child with a name.
     pub(crate) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|child| child.name == name)
     }
 
-    /// All children of the list `name`.
+    /// Returns all children of the first child with a name. Empty if there is no such child.
     pub(crate) fn list(&self, name: &str) -> &[Self] {
         self.child(name).map_or(&[], |list| &list.children)
     }
 
-    /// The text of the first child with a name.
+    /// Returns the text of the first child with a name.
     pub(crate) fn text_of(&self, name: &str) -> Option<String> {
         self.child(name).map(|child| child.text.clone())
     }
 
-    /// The element's own text.
+    /// Returns the element's own text.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The element as a document in Route 53's namespace.
+    /// Returns the element as a document in Route 53's namespace.
     pub(crate) fn to_document(&self) -> String {
         let mut document = String::from("<?xml version=\"1.0\"?>\n");
         self.write(
@@ -95,7 +95,7 @@ impl Element {
         document
     }
 
-    /// Reads a document; none if it is not well formed.
+    /// Reads a document. `None` if it is not well-formed.
     pub(crate) fn parse(document: &str) -> Option<Self> {
         let mut reader = Reader::from_str(document);
         let mut open = vec![Self::default()];
@@ -135,7 +135,7 @@ impl Element {
     }
 }
 
-/// The character that a reference stands for.
+/// Returns the character that an XML reference stands for. `None` if it is unknown.
 fn referenced(name: &str) -> Option<char> {
     match name {
         "amp" => Some('&'),

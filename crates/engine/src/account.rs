@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// The partition of the commercial regions.
 pub const COMMERCIAL: &str = "aws";
 
-/// The partitions whose regions have a prefix of their own. Source: the SDK's partition data (`partitions.json`).
+/// The partitions other than the commercial one, each with the prefix of its regions. Source: the SDK's partition data
+/// (`partitions.json`).
 const PREFIXES: [(&str, &str); 7] = [
     ("cn-", "aws-cn"),
     ("us-gov-", "aws-us-gov"),
@@ -16,22 +17,23 @@ const PREFIXES: [(&str, &str); 7] = [
     ("us-isof-", "aws-iso-f"),
 ];
 
-/// The credentials that a call is made with: the environment's own, or a role assumed with them.
+/// The credentials that a call is made with: the environment's own, or those of a role that is assumed with them.
 ///
-/// The default is the environment's own credentials in the environment's partition. In a journal, an account with nothing
-/// but a role is the role's ARN alone, as in older entries.
+/// The default is the environment's own credentials in the environment's partition. In the journal, an account that has
+/// nothing but a role is written as the role's ARN alone, as in older entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Form", into = "Form")]
 pub struct Account {
-    /// The role that is assumed; none means the environment's own credentials.
+    /// The ARN of the role that is assumed. `None` means the environment's own credentials.
     pub role_arn: Option<String>,
-    /// The external ID that the role's trust policy asks for.
+    /// The external ID that the role's trust policy requires. `None` if it requires none.
     pub external_id: Option<String>,
-    /// The partition, if it is not that of the commercial regions.
+    /// The partition, for example `aws-cn`; never set for the commercial one. `None` means the partition of the role,
+    /// or without a role that of the environment.
     pub partition: Option<String>,
 }
 
-/// The serialized form of an account.
+/// How an account is written in JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Form {
@@ -85,8 +87,8 @@ impl From<Account> for Form {
 }
 
 impl Account {
-    /// The account of a role, or of the environment if there is none. The partition is that of the region, or else that
-    /// of the role.
+    /// Returns the account of a role, or that of the environment if `role_arn` is `None`. The partition is that of
+    /// `region`, or else that of the role's ARN.
     pub fn new(
         role_arn: Option<String>,
         external_id: Option<String>,
@@ -105,7 +107,7 @@ impl Account {
         }
     }
 
-    /// Returns true if these are the environment's own credentials, in its own partition.
+    /// Returns true for the environment's own credentials in the environment's partition.
     pub fn is_ambient(&self) -> bool {
         *self == Self::default()
     }
@@ -115,13 +117,13 @@ impl Account {
         self.partition.as_deref().unwrap_or(COMMERCIAL)
     }
 
-    /// The account's number, if a role names it.
+    /// Returns the number of the account, from the role's ARN. `None` without a role.
     pub fn number(&self) -> Option<&str> {
         self.role_arn.as_deref().and_then(number_of_arn)
     }
 }
 
-/// The partition of a region. A region without a known prefix is a commercial one.
+/// Returns the partition of a region. A region without a known prefix is a commercial one.
 pub fn partition_of_region(region: &str) -> &'static str {
     let known = PREFIXES
         .iter()
@@ -129,12 +131,12 @@ pub fn partition_of_region(region: &str) -> &'static str {
     known.map_or(COMMERCIAL, |(_, partition)| partition)
 }
 
-/// The partition of an ARN.
+/// Returns the partition in an ARN. `None` if the text does not begin with `arn:`.
 pub fn partition_of_arn(arn: &str) -> Option<&str> {
     arn.strip_prefix("arn:")?.split(':').next()
 }
 
-/// The account's number in an ARN, if it has one.
+/// Returns the account number in an ARN. `None` if the ARN has none.
 pub fn number_of_arn(arn: &str) -> Option<&str> {
     let number = arn.split(':').nth(4)?;
     if number.is_empty() {

@@ -1,5 +1,5 @@
-//! The surroundings of a group's name in DNS: the other types of the name, delegations that take it away, other writers, and
-//! the real TTL of its answers (semantics L11, L12).
+//! The records around a group's name in DNS: other types of the name, delegations that take it away, other programs
+//! that write it, and the effective TTL of its answers (semantics L11, L12).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,15 +11,16 @@ use super::plan::{Group, Plan};
 use super::record::{AliasTarget, GroupImage, GroupName, RecordSet};
 use super::units::{DnsName, ZoneId};
 
-/// Route 53 answers an alias to an AWS resource with this TTL, in seconds.
+/// The TTL with which Route 53 answers an alias to an AWS resource, in seconds.
 ///
 /// Source: Route 53 Developer Guide, choosing between alias and non-alias records.
 pub const AWS_ALIAS_TTL_SECS: u32 = 60;
 
-/// The most aliases that are followed from one to the next. Nobody chains more, and each costs a read.
+/// The largest number of aliases that are followed from one to the next. Longer chains are not used in practice, and
+/// each alias costs a read.
 pub const ALIASES_MAX: usize = 8;
 
-/// The types that clients ask for when they connect to a name.
+/// The record types that clients ask for when they connect to a name.
 const TWINS: [&str; 4] = ["A", "AAAA", "HTTPS", "SVCB"];
 
 /// The text in the TXT records by which `ExternalDNS` marks the names that it owns.
@@ -27,50 +28,52 @@ const TWINS: [&str; 4] = ["A", "AAAA", "HTTPS", "SVCB"];
 /// Source: `ExternalDNS`, registry of TXT records.
 const EXTERNAL_DNS: &str = "heritage=external-dns";
 
-/// The surroundings of the names of one zone, as read.
+/// The records around the names of one zone, as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Around {
-    /// The zone's name.
+    /// The zone's DNS name.
     pub zone: DnsName,
-    /// Record sets of the zone: all of the names of [`names`], and others that came in the same pages.
+    /// Record sets of the zone: all record sets of the names that [`names`] returns, and others that came in the same
+    /// pages.
     pub records: Vec<RecordSet>,
-    /// Hosted zones of the same kind (public or private) whose names end with this zone's name.
+    /// The account's other hosted zones of the same kind (public or private) whose names end with this zone's name.
     pub longer: Vec<(ZoneId, DnsName)>,
-    /// Why the hosted zones could not be listed, if they could not.
+    /// Why the hosted zones could not be listed. `None` if they were listed.
     pub longer_unread: Option<String>,
 }
 
-/// The surroundings of one group, as far as they were read.
+/// The reading of the records around one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AroundReading {
-    /// Not read yet.
+    /// They were not read yet.
     NotRead,
-    /// The reading, shared by all groups of the zone.
+    /// They were read. All groups of the zone share the reading.
     Read(Arc<Around>),
     /// Route 53 did not answer, or refused.
     Unreadable {
-        /// Its message.
+        /// Route 53's message, or the reason why there is none.
         message: String,
-        /// The action that it denied, if it denied one.
+        /// The IAM action that was denied. `None` if none was.
         denied: Option<String>,
     },
 }
 
-/// The TTL of the answers of an alias to a record of its own zone.
+/// The effective TTL of an alias to a record of its own zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasTtl {
-    /// The zone.
+    /// The hosted zone of both.
     pub zone: ZoneId,
-    /// The record that the alias names.
+    /// The name and type of the record that the alias points to.
     pub target: GroupName,
-    /// The TTL of the record that it ends at, in seconds; the largest if there are several.
+    /// The TTL of the record at the end of the chain of aliases, in seconds. The largest if there are several such
+    /// records.
     pub ttl_secs: u32,
 }
 
-/// TTLs by the record that an alias names.
+/// Effective TTLs in seconds, by the zone and the record that an alias points to.
 pub type AliasTtls = BTreeMap<(ZoneId, GroupName), u32>;
 
-/// Returns the names whose record sets are the surroundings of a name: itself, the names between it and its zone, and the
+/// Returns the names that must be read before a group's start: its own name, the names between it and its zone, and the
 /// name at which `ExternalDNS` marks it as owned.
 pub fn names(group: &GroupName, zone: &DnsName) -> BTreeSet<DnsName> {
     let mut names = between(&group.name, zone);
@@ -79,13 +82,13 @@ pub fn names(group: &GroupName, zone: &DnsName) -> BTreeSet<DnsName> {
     names
 }
 
-/// The name at which `ExternalDNS` marks a record as owned, by default.
+/// Returns the name at which `ExternalDNS` marks a record as owned by default.
 fn ownership(group: &GroupName) -> DnsName {
     let kind = group.record_type.to_ascii_lowercase();
     DnsName::new(&format!("{kind}-{}", group.name))
 }
 
-/// The name and its parents, up to the zone's own name, which is not among them.
+/// Returns a name and its parents, without the zone's own name.
 fn between(name: &DnsName, zone: &DnsName) -> BTreeSet<DnsName> {
     let mut names = BTreeSet::new();
     let mut name = name.clone();
@@ -99,7 +102,7 @@ fn between(name: &DnsName, zone: &DnsName) -> BTreeSet<DnsName> {
     names
 }
 
-/// The record of its own zone that an alias names, if it names one.
+/// Returns the record of its own zone that an alias points to. `None` for any other record.
 fn target_in_zone(record: &RecordSet, zone: &ZoneId) -> Option<GroupName> {
     let alias = record.alias.as_ref()?;
     if alias.zone_id != zone.as_str() {
@@ -111,7 +114,7 @@ fn target_in_zone(record: &RecordSet, zone: &ZoneId) -> Option<GroupName> {
     })
 }
 
-/// Returns the names that aliases of these records point to and that are not among them. They are read next.
+/// Returns the names that aliases of these records point to and that are not among the records. They must be read next.
 pub fn unread_targets(records: &[RecordSet], zone: &ZoneId) -> BTreeSet<DnsName> {
     let known: BTreeSet<DnsName> = records.iter().map(name_of).collect();
     let mut unread = BTreeSet::new();
@@ -129,7 +132,8 @@ fn name_of(record: &RecordSet) -> DnsName {
     DnsName::new(&record.name)
 }
 
-/// The time for which resolvers keep a record's answers, in seconds: its TTL, or that of its alias.
+/// Returns the time for which resolvers keep a record's answers, in seconds: its TTL, or the effective TTL of its
+/// alias.
 pub fn ttl_secs(record: &RecordSet, known: &AliasTtls) -> u32 {
     match (&record.alias, record.ttl) {
         (None, Some(ttl)) => ttl,
@@ -141,11 +145,12 @@ pub fn ttl_secs(record: &RecordSet, known: &AliasTtls) -> u32 {
     }
 }
 
-/// The time for which resolvers keep answers of either member, in seconds.
+/// Returns the time for which resolvers keep answers of either member, in seconds.
 pub fn group_ttl_secs(image: &GroupImage, known: &AliasTtls) -> u32 {
     ttl_secs(&image.old, known).max(ttl_secs(&image.new, known))
 }
 
+/// Returns the key of an alias's target among the effective TTLs.
 fn key(alias: &AliasTarget, record_type: &str) -> (ZoneId, GroupName) {
     let target = GroupName {
         name: DnsName::new(&alias.dns_name),
@@ -154,7 +159,7 @@ fn key(alias: &AliasTarget, record_type: &str) -> (ZoneId, GroupName) {
     (ZoneId::from(alias.zone_id.as_str()), target)
 }
 
-/// Returns true if a member is an alias to a record of its own zone whose TTL is not known.
+/// Returns true if a member is an alias to a record of its own zone whose effective TTL is not known.
 pub fn lacks_ttl(image: &GroupImage, known: &AliasTtls) -> bool {
     for member in [&image.old, &image.new] {
         if let Some(target) = target_in_zone(member, &image.zone)
@@ -166,7 +171,8 @@ pub fn lacks_ttl(image: &GroupImage, known: &AliasTtls) -> bool {
     false
 }
 
-/// The TTLs of a group's aliases to records of its own zone.
+/// Returns the effective TTLs of a group's aliases to records of its own zone. `records` are the records that they lead
+/// to.
 pub fn alias_ttls(image: &GroupImage, records: &[RecordSet]) -> AliasTtls {
     let mut ttls = AliasTtls::new();
     for member in [&image.old, &image.new] {
@@ -178,7 +184,8 @@ pub fn alias_ttls(image: &GroupImage, records: &[RecordSet]) -> AliasTtls {
     ttls
 }
 
-/// The largest TTL of the records that an alias ends at. Loops and missing records are ignored.
+/// Returns the largest TTL of the records at the end of a chain of aliases, in seconds. Loops and missing records are
+/// ignored.
 fn end_ttl(target: &GroupName, zone: &ZoneId, records: &[RecordSet]) -> u32 {
     let mut longest = None;
     let mut met = BTreeSet::new();
@@ -197,7 +204,8 @@ fn end_ttl(target: &GroupName, zone: &ZoneId, records: &[RecordSet]) -> u32 {
     longest.unwrap_or(AWS_ALIAS_TTL_SECS)
 }
 
-/// Returns why the start is refused, if the surroundings make the weights of this group ineffective, in whole or in part.
+/// Returns why the start is refused. Empty if nothing around the group makes its weights ineffective, in whole or in
+/// part.
 pub(super) fn refusals(
     plan: &Plan,
     group: &Group,
@@ -220,7 +228,8 @@ pub(super) fn refusals(
     messages
 }
 
-/// Returns why this zone does not answer for the name: a longer hosted zone, or a delegation.
+/// Returns why this zone does not answer for the group's name: a longer hosted zone, or a delegation. `None` if it
+/// does.
 fn taken_away(group: &Group, around: &Around) -> Option<String> {
     let longer = around.longer.iter();
     let longest = longer
@@ -247,7 +256,7 @@ fn taken_away(group: &Group, around: &Around) -> Option<String> {
     ))
 }
 
-/// Returns warnings about the surroundings of a group.
+/// Returns the warnings about records around a group, for people.
 pub fn warnings(plan: &Plan, group: &Group, image: &GroupImage, around: &Around) -> Vec<String> {
     let mut warnings = Vec::new();
     let name = &group.name;
@@ -278,7 +287,7 @@ pub fn warnings(plan: &Plan, group: &Group, image: &GroupImage, around: &Around)
     warnings
 }
 
-/// The target that both members have, if they have one target.
+/// Returns the target of both members, for people. `None` if they have different targets.
 fn one_target(image: &GroupImage) -> Option<String> {
     let (old, new) = (targets(&image.old), targets(&image.new));
     if old.is_empty() || old != new {
@@ -300,8 +309,8 @@ fn owners(group: &Group, around: &Around) -> Option<String> {
     ))
 }
 
-/// Returns true if a record says that `ExternalDNS` owns this group: at the name itself, with the type before it, or with a
-/// configured prefix.
+/// Returns true if a record marks this group as owned by `ExternalDNS`: at the name itself, with the type before the
+/// name, or with a configured prefix.
 fn owns(record: &RecordSet, group: &GroupName, around: &Around) -> bool {
     let marks = record
         .values
@@ -320,7 +329,7 @@ fn owns(record: &RecordSet, group: &GroupName, around: &Around) -> bool {
     if !prefix.ends_with(['-', '_', '.']) {
         return false;
     }
-    // `my-api` ends with `api` too: then the mark belongs to that record, whose type may stand before the name.
+    // `my-api` also ends with `api`. Then the mark belongs to that other record, whose type may stand before the name.
     let mut others = BTreeSet::new();
     for kind in ["a-", "aaaa-", "cname-"] {
         others.extend(owner.as_str().strip_prefix(kind).map(DnsName::new));
@@ -333,15 +342,15 @@ fn owns(record: &RecordSet, group: &GroupName, around: &Around) -> bool {
         .any(|it| it.record_type != "TXT" && others.contains(&name_of(it)))
 }
 
-/// The records of another type that a name has and the plan does not move.
+/// Records of a type that the plan does not move, at a name that it does move.
 struct Twin {
     record_type: String,
     /// The records that Route 53 answers with.
     live: Vec<RecordSet>,
 }
 
-/// Returns the name's twins that the plan leaves out; empty unless `group` is the first of the plan's groups of the name, so
-/// that each twin is told once.
+/// Returns the twins of a group's name that the plan leaves out. Empty unless `group` is the plan's first group of that
+/// name, so that each twin is reported once.
 fn twins(plan: &Plan, group: &Group, around: &Around) -> Vec<Twin> {
     let mut planned = Vec::new();
     for other in &plan.records {
@@ -372,7 +381,7 @@ fn twins(plan: &Plan, group: &Group, around: &Around) -> Vec<Twin> {
     twins
 }
 
-/// Returns the records of a name that Route 53 answers with, except those that only lead to the name itself.
+/// Returns the records of a name that Route 53 answers with. Records that only lead to the name itself are left out.
 fn live_records(name: &GroupName, around: &Around) -> Vec<RecordSet> {
     let mut members = Vec::new();
     for record in &around.records {
@@ -380,26 +389,27 @@ fn live_records(name: &GroupName, around: &Around) -> Vec<RecordSet> {
             members.push(record.clone());
         }
     }
-    // If all members have weight 0, Route 53 answers with all of them alike.
+    // If all members have weight 0, Route 53 answers with each of them equally often.
     if members.iter().any(|member| member.weight.0 > 0) {
         members.retain(|member| member.weight.0 > 0);
     }
     members
 }
 
-/// Returns true if a record only says how to connect to the name's own addresses, which move.
+/// Returns true if a record only describes how to connect to the name's own addresses, which move with the name.
 fn leads_nowhere(record: &RecordSet) -> bool {
     let by_value = matches!(record.record_type.as_str(), "HTTPS" | "SVCB");
     by_value && record.alias.is_none() && targets(record).is_empty()
 }
 
+/// The side that a twin belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TwinSide {
     Old,
     New,
 }
 
-/// The side that all answers of a twin come from, if it is one.
+/// Returns the side that all answers of a twin come from. `None` if they come from both, or from neither.
 fn side(twin: &Twin, image: &GroupImage) -> Option<TwinSide> {
     let first = side_of(twin.live.first()?, image)?;
     for record in &twin.live {
@@ -410,7 +420,8 @@ fn side(twin: &Twin, image: &GroupImage) -> Option<TwinSide> {
     Some(first)
 }
 
-/// The side that a record belongs to: by its targets, or else by its set identifier.
+/// Returns the side that a record belongs to, by its targets or else by its set identifier. `None` if neither decides
+/// it.
 fn side_of(record: &RecordSet, image: &GroupImage) -> Option<TwinSide> {
     let mine = targets(record);
     let (old, new) = (targets(&image.old), targets(&image.new));
@@ -431,7 +442,7 @@ fn side_of(record: &RecordSet, image: &GroupImage) -> Option<TwinSide> {
     }
 }
 
-/// The targets of a record, in a form in which equal targets are equal texts.
+/// Returns the targets of a record, in a form in which equal targets are equal texts.
 fn targets(record: &RecordSet) -> BTreeSet<String> {
     if let Some(alias) = &record.alias {
         return BTreeSet::from([plain(&alias.dns_name)]);
@@ -447,7 +458,8 @@ fn targets(record: &RecordSet) -> BTreeSet<String> {
     targets
 }
 
-/// The name and the addresses of `1 target. alpn=h2 ipv4hint=192.0.2.1,192.0.2.2`; a target of `.` is the name itself.
+/// Returns the name and the addresses in the value of an HTTPS or SVCB record, such as `1 target. alpn=h2
+/// ipv4hint=192.0.2.1,192.0.2.2`. A target of `.` means the name itself and is left out.
 fn service_targets(value: &str) -> Vec<String> {
     let mut words = value.split_whitespace().skip(1);
     let mut targets = Vec::new();
@@ -467,14 +479,15 @@ fn service_targets(value: &str) -> Vec<String> {
     targets
 }
 
-/// A name without its trailing dot and without `dualstack.`, which leads to the same load balancer with or without it.
+/// Returns a name without its trailing dot and without `dualstack.`, which leads to the same load balancer with or
+/// without it.
 fn plain(name: &str) -> String {
     let name = DnsName::new(name);
     let name = name.as_str();
     name.strip_prefix("dualstack.").unwrap_or(name).to_owned()
 }
 
-/// The targets of records, for people.
+/// Returns the targets of records, for people.
 fn shown(records: &[RecordSet]) -> String {
     let mut places = BTreeSet::new();
     for record in records {
@@ -486,7 +499,7 @@ fn shown(records: &[RecordSet]) -> String {
     lists::some(&Vec::from_iter(places), ", ")
 }
 
-/// Returns a message, with the remedy, if the members' answers are cached for different times.
+/// Returns a message with the remedy if resolvers keep the two members' answers for different times. `None` if not.
 pub(super) fn ttls_differ(image: &GroupImage, around: Option<&Around>) -> Option<String> {
     let known = match around {
         Some(around) => alias_ttls(image, &around.records),
@@ -499,7 +512,7 @@ pub(super) fn ttls_differ(image: &GroupImage, around: Option<&Around>) -> Option
     if image.old.alias.is_none() && image.new.alias.is_none() {
         return Some("the members' TTLs differ; give all members of the group one TTL".to_owned());
     }
-    // An alias has no TTL of its own to set; its target has one, unless that is AWS's.
+    // An alias has no TTL of its own that could be set. Its target has one, unless the target belongs to AWS.
     let (member, ttl, wanted) = match (is_fixed(&image.old, image), is_fixed(&image.new, image)) {
         (true, _) => (&image.new, new, old),
         (_, true) => (&image.old, old, new),
@@ -520,7 +533,7 @@ pub(super) fn ttls_differ(image: &GroupImage, around: Option<&Around>) -> Option
     ))
 }
 
-/// Returns true if nobody can set the TTL of a member, because it is an alias to AWS.
+/// Returns true if nobody can set the TTL of a member, because it is an alias to an AWS resource.
 fn is_fixed(member: &RecordSet, image: &GroupImage) -> bool {
     member.alias.is_some() && target_in_zone(member, &image.zone).is_none()
 }

@@ -1,39 +1,39 @@
-//! The earliest time of each coming step: if all goes well, and approvals are given at once.
+//! The earliest time of each coming step, if all gates pass and approvals are given at once.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::plan::Plan;
 use super::state::{Phase, State};
 
-/// The steps to come, and the end.
+/// The steps that are not taken yet, and the time of the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calendar {
     /// The steps that are not taken yet, in their order.
     pub steps: Vec<Coming>,
-    /// The end of the last bake; none if a window never opens, or beyond the end of the calendar.
+    /// The end of the last bake. `None` if a window never opens, or if the end lies beyond the year 9999.
     pub ends_at: Option<Timestamp>,
 }
 
 /// A step that is not taken yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coming {
-    /// Its number, from 1.
+    /// The number of the step, from 1.
     pub number: u16,
-    /// The time at which it can be taken; none if never.
+    /// The earliest time at which it can be taken. `None` if never.
     pub taken_at: Option<Timestamp>,
-    /// The part of the time before that that is spent waiting for the window.
+    /// How long the step then waits for its window.
     pub waits: SignedDuration,
-    /// The end of its bake.
+    /// The end of its bake. `None` if it can never be taken.
     pub over_at: Option<Timestamp>,
 }
 
 impl Calendar {
-    /// All steps of a plan that begins at `from`, each settling for `settle`.
+    /// Returns all steps of a plan whose first step is due at `from`. Each step settles for `settle`.
     pub fn of_plan(plan: &Plan, settle: SignedDuration, from: Timestamp) -> Self {
         Self::from_step(plan, 1, settle, Some(from))
     }
 
-    /// The coming steps of a cutover; none if it is over, reverting or halted.
+    /// Returns the coming steps of a cutover as of `now`. `None` if it is over, reverting or halted.
     pub fn of_state(state: &State, now: Timestamp) -> Option<Self> {
         let (plan, settle) = (state.plan(), state.settle_time());
         let (next, left) = match state.phase {
@@ -59,6 +59,7 @@ impl Calendar {
         Some(Self::from_step(plan, next, settle, ready_at))
     }
 
+    /// Returns the steps from number `first` on. `ready_at` is the time at which that step is due, windows aside.
     fn from_step(
         plan: &Plan,
         first: u16,
@@ -95,6 +96,7 @@ impl Calendar {
     }
 }
 
+/// Returns the bake of a step; zero for a step that the plan does not have.
 fn bake(plan: &Plan, number: u16) -> SignedDuration {
     plan.step(number)
         .map_or(SignedDuration::ZERO, |step| step.bake)

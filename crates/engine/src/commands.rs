@@ -1,7 +1,8 @@
-//! The commands that a person may give to a cutover, and in which state (semantics B5, C5, E1, E5, E6, H2).
+//! The commands that a person may give to a cutover, and the states in which each applies (semantics B5, C5, E1, E5,
+//! E6, H2).
 //!
 //! Every function returns the one event to append, or the reason why the command does not apply. Nothing is written
-//! here: the caller appends, conditional on the sequence number of the state that was passed.
+//! here. The caller appends the event, on the condition that the state's last entry is still the last one.
 
 mod leaving;
 mod refusal;
@@ -20,21 +21,21 @@ use super::state::{Phase, State};
 use super::units::{AlarmId, WeightPair};
 use refusal::{refuse, refuse_if, unfinished};
 
-/// The part of a rollback that is still to be done.
+/// The next step of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RollbackNeed {
-    /// The request must be journaled first.
+    /// The request must be journaled first. This is its event.
     Request(Box<Event>),
-    /// It was requested already, or a revert is under way.
+    /// The rollback was requested already, or a revert is under way: the caller waits.
     UnderWay,
-    /// The cutover is over and nothing is to be requested: only Route 53 can tell if it is at its baseline.
+    /// The cutover is over. Only a reading of Route 53 shows if it is at its baseline.
     Ended,
 }
 
-/// Pauses: nothing advances, gates stay armed.
+/// Pauses the cutover: no step is taken, and gates stay armed.
 ///
 /// # Errors
-/// The cutover is paused, reverting, or over.
+/// The cutover is paused already, is reverting, or is over.
 pub fn pause(state: &State, reason: Option<&str>) -> Answer {
     unfinished(state)?;
     refuse_if(
@@ -49,7 +50,7 @@ pub fn pause(state: &State, reason: Option<&str>) -> Answer {
     })
 }
 
-/// Ends a pause, and nothing else.
+/// Ends a pause. No other hold is ended by this.
 ///
 /// # Errors
 /// The cutover is not paused.
@@ -60,10 +61,11 @@ pub fn resume(state: &State, reason: Option<&str>) -> Answer {
     })
 }
 
-/// Approves step `number`, or without a number the step that now waits for approval.
+/// Approves step `number`, or without a number the step that now waits for its approval.
 ///
 /// # Errors
-/// No such step waits, or it needs none, was taken or was approved already.
+/// The cutover is over or reverting. No such step waits. Or the step needs no approval, was taken, or was approved
+/// already.
 pub fn approve(state: &State, number: Option<u16>, reason: &str) -> Answer {
     unfinished(state)?;
     refuse_if(
@@ -95,7 +97,10 @@ pub fn approve(state: &State, number: Option<u16>, reason: &str) -> Answer {
     })
 }
 
-/// The step that now waits for approval.
+/// Returns the number of the step that now waits for its approval.
+///
+/// # Errors
+/// No step waits now. The text says if a later step can be approved ahead.
 fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
     for reason in &state.held {
         if let Some(step) = reason.asks_approval()
@@ -119,7 +124,8 @@ fn waiting_step(state: &State) -> Result<u16, NotApplicable> {
 /// Ends the bake of the current step, if all gates pass in the controller's next round (semantics D1).
 ///
 /// # Errors
-/// Nothing bakes, the bake is over, or the skip was requested already.
+/// Nothing bakes, or the bake is over. The records have drifted, or the bake clock is stopped. Or the skip was
+/// requested already.
 pub fn skip_bake(state: &State, reason: &str) -> Answer {
     refuse_if(
         state.phase != Phase::Baking,
@@ -148,10 +154,11 @@ pub fn skip_bake(state: &State, reason: &str) -> Answer {
     })
 }
 
-/// Begins another attempt after a revert, leaves Halted, or calls a hook again that has failed for good and holds.
+/// Begins another attempt after a revert, leaves `halted`, or makes all tries of a failed hook again (semantics E5).
 ///
 /// # Errors
-/// None of these applies, a write of the old attempt is unresolved, or there is no verified step to go on from.
+/// None of these applies. Or a write of the old attempt is unresolved, a rollback was requested, or no step was
+/// verified to go on from.
 pub fn retry(state: &State, reason: Option<&str>) -> Answer {
     let event = Event::RetryRequested {
         reason: reason.map(str::to_owned),
@@ -190,10 +197,11 @@ pub fn retry(state: &State, reason: Option<&str>) -> Answer {
     }
 }
 
-/// Takes a changed plan file.
+/// Accepts a changed plan file (semantics H2).
 ///
 /// # Errors
-/// Nothing changed, the cutover is over or reverting, or the records or the weights of steps already taken differ.
+/// Nothing changed. The cutover is over or reverting. Or the plan changes the name, the records, the weights of a step
+/// that was taken, or jobs that have begun to move.
 pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer {
     unfinished(state)?;
     refuse_if(state.phase == Phase::Reverting, "a revert is under way")?;
@@ -233,10 +241,12 @@ pub fn amend(state: &State, source: &PlanSource, reason: Option<&str>) -> Answer
     })
 }
 
-/// Takes the images as they are now for the verified ones (semantics B5).
+/// Accepts the drifted records as the verified ones (semantics B5). Completes the cutover if only the new side is left
+/// in its last step (semantics L8).
 ///
 /// # Errors
-/// Nothing has drifted, a member is gone or somebody else's, or the new side would get more than its step gives it.
+/// Nothing has drifted, or the cutover is over or reverting. A member is gone, or another one holds weight. Or the new
+/// side would get more than its step gives it.
 pub fn adopt_drift(state: &State, reason: &str) -> Answer {
     unfinished(state)?;
     refuse_if(
@@ -288,7 +298,7 @@ pub fn adoption(state: &State) -> Adoption {
     }
 }
 
-/// Returns why a group without both members is not adopted, and the remedy.
+/// Returns why a group without both members cannot be adopted, and the remedy.
 fn not_adopted(group: &str, astray: Option<&Astray>) -> String {
     match astray.map(|astray| &astray.found) {
         Some(Found::Unweighted { policy, .. }) => format!(
@@ -305,7 +315,10 @@ fn not_adopted(group: &str, astray: Option<&Astray>) -> String {
     }
 }
 
-/// Checks that one group may be adopted as it is.
+/// Checks that a group may be adopted with this image. `most` is the pair of the current step.
+///
+/// # Errors
+/// The reason why it may not.
 fn adoptable(
     group: &str,
     image: &GroupImage,
@@ -333,10 +346,11 @@ fn adoptable(
     )
 }
 
-/// Lets the cutover start although a gate's alarm is red, until that is first read OK (semantics C5).
+/// Allows the cutover to start although a gate's alarm is red, until that alarm is first read OK (semantics C5).
 ///
 /// # Errors
-/// The first write has been made, the plan has no such gate, or the alarm is ignored already.
+/// The cutover has started. The plan has no gate on this alarm, or it is a fallback alarm. Or the alarm is ignored
+/// already.
 pub fn ignore_alarm(state: &State, alarm: &AlarmId, reason: &str) -> Answer {
     unfinished(state)?;
     refuse_if(
@@ -362,10 +376,11 @@ pub fn ignore_alarm(state: &State, alarm: &AlarmId, reason: &str) -> Answer {
     })
 }
 
-/// Requests a rollback of everything. Gates, pauses and windows never block a person's rollback (semantics C4, J).
+/// Requests a rollback. Gates, pauses and windows never block a person's rollback (semantics C4, J3).
 ///
 /// # Errors
-/// The cutover has completed and `include_completed` is not set, or its baseline is unknown.
+/// The cutover has completed and `include_completed` is false, or it has no baseline. Or it was abandoned and `mode` is
+/// force.
 pub fn rollback(
     state: &State,
     mode: RevertMode,
@@ -405,7 +420,7 @@ pub fn rollback(
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             request
         }
-        // Its records are read, and nothing is written.
+        // The records of an abandoned cutover are read, but never written.
         Phase::Abandoned if mode == RevertMode::Swap => Ok(RollbackNeed::Ended),
         Phase::Abandoned => refuse(
             "it was abandoned, and its records may belong to another cutover; set the weights by hand"
@@ -414,6 +429,7 @@ pub fn rollback(
     }
 }
 
+/// Returns true if one mode overwrites changes by others and the other does not.
 fn is_stronger(mode: RevertMode, than: RevertMode) -> bool {
     mode == RevertMode::Force && than == RevertMode::Swap
 }

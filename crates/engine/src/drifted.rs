@@ -1,5 +1,4 @@
-//! A group that somebody else changed: the expected weights, the records that were found, and the possible remedies
-//! (semantics B5, L8).
+//! A drifted group: the expected weights, the records that were found, and the remedies that apply (semantics B5, L8).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,64 +7,66 @@ use super::plan::Group;
 use super::record::{GroupImage, GroupName, RecordSet};
 use super::units::{Weight, WeightPair};
 
-/// One group that is not as it was last verified.
+/// One group that somebody else changed since it was last verified.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Astray {
-    /// The group.
+    /// The group's name and type.
     pub group: GroupName,
-    /// The weights that were expected.
+    /// The weights that were last verified.
     pub expected: WeightPair,
-    /// The records that are there instead.
+    /// The records that are there now.
     pub found: Found,
 }
 
-/// The records that are there instead of a group as it was last verified.
+/// The records that were found instead of a verified group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Found {
-    /// Both members.
+    /// Both members are there.
     Both {
-        /// Their weights.
+        /// The weights of the old and the new member.
         weights: WeightPair,
-        /// The fields besides the weights that differ, by name.
+        /// The other fields that differ, for people.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         changed: Vec<String>,
     },
-    /// One member, or none of the two.
+    /// The old member, the new one, or both are gone.
     Gone {
-        /// The set identifiers of the members that are gone.
+        /// The set identifiers of those that are gone.
         missing: Vec<String>,
-        /// The members that are still there.
+        /// All members of the group that are there, with their weights.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         there: Vec<SetWeight>,
-        /// True if only the old member is gone, and the new one has its former target.
+        /// True if only the old member is gone, the new one has its verified target, and no other member holds weight.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         only_old: bool,
-        /// The target of the traffic if force creates the members again: that of the old one as last verified.
+        /// The target that gets all traffic if `--force` creates the members again: that of the old member as last
+        /// verified.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         force_leads_to: String,
     },
-    /// A record beside which Route 53 allows no weighted record: a simple one, or one of another routing policy.
+    /// A record without weights is there: a simple one, or one of another routing policy. Route 53 allows no weighted
+    /// record of the same name and type.
     Unweighted {
-        /// `simple`, or the field of its routing policy.
+        /// `simple`, or the name of the field of the routing policy.
         policy: String,
-        /// Its target.
+        /// The record's target, for people.
         target: String,
-        /// True if its target is that of the new member.
+        /// True if the record is simple and has the verified target of the new member.
         to_new: bool,
     },
 }
 
-/// A member that is there, and its weight.
+/// A member that is there, with its weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SetWeight {
-    /// Its set identifier.
+    /// The member's set identifier.
     pub set_identifier: String,
-    /// Its weight.
+    /// The member's weight.
     pub weight: Weight,
 }
 
-/// The fields of routing policies other than weights. Route 53 allows no weighted record beside such a record.
+/// The fields of routing policies without weights. Route 53 allows no weighted record of the same name and type.
 const OTHER_POLICIES: [&str; 7] = [
     "simple",
     "Region",
@@ -76,13 +77,13 @@ const OTHER_POLICIES: [&str; 7] = [
     "GeoProximityLocation",
 ];
 
-/// Returns the policy of a record that is not weighted; none for a weighted one.
+/// Returns the routing policy of a record without weight. `None` for a weighted record.
 pub fn other_policy(record: &RecordSet) -> Option<&str> {
     let mut fields = record.unsupported.iter().map(String::as_str);
     fields.find(|field| OTHER_POLICIES.contains(field))
 }
 
-/// Returns the target of a record: its alias, or its values.
+/// Returns the target of a record for people: its alias, or its values.
 pub fn target(record: &RecordSet) -> String {
     match &record.alias {
         Some(alias) => format!("ALIAS {}", alias.dns_name.trim_end_matches('.')),
@@ -90,6 +91,7 @@ pub fn target(record: &RecordSet) -> String {
     }
 }
 
+/// Returns true if both records have the same alias or the same values.
 fn have_one_target(one: &RecordSet, other: &RecordSet) -> bool {
     alias_key(one) == alias_key(other) && one.values == other.values
 }
@@ -103,24 +105,25 @@ fn alias_key(record: &RecordSet) -> Option<(&str, String)> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Adoption {
-    /// It is refused.
+    /// The command would be refused.
     #[default]
     Refused,
-    /// The records that are there become the verified ones.
+    /// The records that are there would become the verified ones, and the cutover would go on.
     GoesOn,
-    /// The cutover completes with the records that are there, and cannot be rolled back.
+    /// The cutover would complete with the records that are there. It could not be rolled back.
     Completes,
 }
 
 impl Adoption {
-    /// Returns true if the command is refused.
+    /// Returns true if the command would be refused.
     pub fn is_refused(&self) -> bool {
         *self == Self::Refused
     }
 }
 
 impl Astray {
-    /// Compares a group that was `verified` with its `members` now; `image` is given if both members are there.
+    /// Compares the records of a group with its last `verified` image. `members` are all records there now; `image` is
+    /// their image, if both members are among them.
     pub fn of(
         group: &Group,
         verified: &GroupImage,
@@ -143,7 +146,7 @@ impl Astray {
         }
     }
 
-    /// Returns true if force can write the baseline over it.
+    /// Returns true if `--force` can write the baseline over the records.
     pub fn yields_to_force(&self) -> bool {
         match self.found {
             Found::Both { .. } | Found::Gone { .. } => true,
@@ -151,7 +154,7 @@ impl Astray {
         }
     }
 
-    /// Returns true if this is the end of the migration: only the new side is left.
+    /// Returns true if the records look like the end of the migration: only the new side is left.
     pub fn is_the_end(&self) -> bool {
         match &self.found {
             Found::Both { .. } => false,
@@ -161,11 +164,12 @@ impl Astray {
     }
 }
 
-/// Returns the record and its policy, if it is not weighted.
+/// Returns a record and its routing policy. `None` for a weighted record.
 pub fn unweighted(record: &RecordSet) -> Option<(&RecordSet, &str)> {
     Some((record, other_policy(record)?))
 }
 
+/// Compares two images of a group that has both members.
 fn both(verified: &GroupImage, image: &GroupImage) -> Found {
     let mut changed = Vec::new();
     for (before, now) in [(&verified.old, &image.old), (&verified.new, &image.new)] {
@@ -197,6 +201,7 @@ fn both(verified: &GroupImage, image: &GroupImage) -> Found {
     }
 }
 
+/// Describes a group that lacks the old member, the new one, or both.
 fn gone(group: &Group, verified: &GroupImage, members: &[RecordSet]) -> Found {
     let (mut old, mut new) = (None, None);
     let (mut there, mut rivals) = (Vec::new(), false);

@@ -1,6 +1,7 @@
-//! Events: facts that have happened. The journal holds nothing else, and the state is exactly their fold.
+//! Events: facts that have happened. The journal holds nothing else, and folding them gives the state.
 //!
-//! Names are a noun and a past participle; `type` in JSON is the same in snake case. Fields are only ever added.
+//! The name of an event is a noun and a past participle. In JSON `type` is the same name in snake case. Later versions
+//! only add fields.
 
 mod believed;
 pub(crate) mod failure;
@@ -28,48 +29,49 @@ use super::record::{GroupImage, RecordSet};
 use super::strays::Stray;
 use super::units::{AlarmId, ChangeId, ControllerId, CutoverName, WeightPair, WriteId, ZoneId};
 
-/// One journal entry: an event, and who wrote it when.
+/// One journal entry: an event with its author and time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The cutover that it is about; also the stream.
+    /// The cutover that the entry is about, which is also the name of its stream; `@fleet` for the fleet's entries.
     pub cutover: CutoverName,
-    /// The attempt that it belongs to, from 1.
+    /// The cutover's attempt that the entry belongs to, from 1.
     pub attempt: u32,
-    /// Its number in the stream, from 1, without gaps, never restarting.
+    /// The entry's number in its stream: from 1, without gaps, and never restarting.
     pub seq: u64,
-    /// Its time: the later of the writer's clock and the entry before.
+    /// The entry's time: the later of the writer's clock and the time of the entry before it (semantics D3).
     pub at: Timestamp,
-    /// The actor who wrote it: `controller ID` or `user@host`.
+    /// The entry's author: `controller ID` or `user@host`.
     pub actor: String,
-    /// The version of the entry's format.
+    /// The version of the entry's format; see [`JOURNAL_VERSION`].
     pub version: u32,
-    /// The event.
+    /// The event that happened.
     pub event: Event,
 }
 
-/// The version of the entries that this program writes. It reads this version and all earlier ones.
+/// The format version of the entries that this program writes. It reads this version and all earlier ones.
 pub const JOURNAL_VERSION: u32 = 1;
 
-/// One group's part of an intended write.
+/// The part of an intended write that concerns one group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// The group's index in the plan's `records`.
+    /// The group's index in the plan's `records`, from 0.
     pub group: usize,
-    /// The zone.
+    /// The group's hosted zone.
     pub zone: ZoneId,
-    /// The image that was read, with the weights before.
+    /// The image that was read before the write, with the weights at that time.
     pub from: GroupImage,
-    /// The weights after.
+    /// The weights that are written.
     pub to: WeightPair,
 }
 
-/// The mode of a revert.
+/// How a revert writes the baseline's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevertMode {
-    /// Compare-and-swap of the image as read; somebody else's changes are not overwritten.
+    /// Compare-and-swap: DELETE of the image as read and CREATE with the baseline's weights. Changes by others are not
+    /// overwritten.
     Swap,
-    /// UPSERT of the last verified images with the baseline's weights; whatever is there is overwritten.
+    /// UPSERT of the last verified images with the baseline's weights. Changes by others are overwritten.
     Force,
 }
 
@@ -78,171 +80,174 @@ pub enum RevertMode {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Event {
-    /// A controller saw the plan for the first time, or again before this attempt's first write.
+    /// A controller accepted the plan: it is new, or has changed before this attempt's first write.
     PlanAccepted {
-        /// The plan, its text and its path.
+        /// The plan, with the text and path of its file.
         source: Box<PlanSource>,
     },
-    /// A step's weights are about to be written.
+    /// A step's weights are about to be written. The entry precedes the write.
     WeightChangeIntended {
-        /// Identifies the write in replies.
+        /// The ID of the write, which replies to it carry.
         write_id: WriteId,
-        /// The only process that may send it.
+        /// The only process that may send the write.
         owner: ControllerId,
-        /// The last moment at which it may be sent.
+        /// The last moment at which the write may be sent (semantics A1).
         perform_by: Timestamp,
-        /// The step, from 1.
+        /// The step's number, from 1.
         step: u16,
-        /// The weights of each group that is to move.
+        /// The groups that are to move, each with its weights before and after.
         targets: Vec<Target>,
-        /// With the first step of the first attempt: the images that a revert goes back to, in the plan's order.
+        /// The images that a revert goes back to, in the plan's order. `None` unless this is the first step of the
+        /// first attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         baseline: Option<Vec<GroupImage>>,
     },
-    /// Route 53 accepted a batch of the write.
+    /// Route 53 accepted one batch of a write.
     WeightChangeSubmitted {
-        /// The write (a step's or a revert's).
+        /// The ID of the write: of a step, a resubmission or a revert.
         write_id: WriteId,
-        /// The zone.
+        /// The hosted zone that the batch was sent to.
         zone: ZoneId,
-        /// The groups in the batch, by index.
+        /// The groups in the batch, by index in the plan's `records`.
         groups: Vec<usize>,
-        /// The change to poll with `GetChange`.
+        /// The ID of the change, whose status `GetChange` returns.
         change_id: ChangeId,
-        /// The reply's `Date`: AWS's clock.
+        /// The time in the reply's `Date` header, by AWS's clock. `None` if the reply had none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         server_time: Option<Timestamp>,
     },
-    /// Route 53 refused a batch, or the reply was lost.
+    /// Route 53 refused one batch of a write, or its reply was lost, or the batch was never sent.
     WeightChangeFailed {
-        /// The write.
+        /// The ID of the write: of a step, a resubmission or a revert.
         write_id: WriteId,
-        /// The zone.
+        /// The hosted zone of the batch.
         zone: ZoneId,
-        /// The groups in the batch, by index.
+        /// The groups in the batch, by index in the plan's `records`.
         groups: Vec<usize>,
-        /// The class of the failure.
+        /// The class of the failure, which says if the write may still have happened and if another try can help.
         class: FailureClass,
-        /// The message of the failure.
+        /// The message of the failure, for people.
         message: String,
     },
-    /// The write did not happen, in part or in whole, and can no longer happen.
+    /// A write did not happen, in part or in whole, and can no longer happen.
     WeightChangeAbandoned {
-        /// The write.
+        /// The ID of the write.
         write_id: WriteId,
-        /// The groups that did move, with their images.
+        /// The groups that did move, by index, with their images as read.
         #[serde(deserialize_with = "by_index")]
         moved: BTreeMap<usize, GroupImage>,
-        /// The groups that Route 53 had accepted and that somebody else changed before they were read back. They are
-        /// expected at the step's weights.
+        /// The groups, by index, that Route 53 had accepted and that somebody else changed before they were read back.
+        /// From now on the step's weights are expected in them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         landed: Vec<usize>,
-        /// Why it was abandoned.
+        /// Why the write was abandoned, for people.
         reason: String,
     },
     /// The step's weights were read back in all groups.
     WeightsVerified {
-        /// The write that brought them there.
+        /// The ID of the write that set these weights.
         write_id: WriteId,
-        /// The step.
+        /// The step's number, from 1.
         step: u16,
-        /// All groups' images, in the plan's order.
+        /// The images of all groups as read, in the plan's order.
         images: Vec<GroupImage>,
     },
-    /// A change id was lost; the same images are written again, unchanged, to get one that can be awaited.
+    /// A change can no longer be followed. The same images are written again, unchanged, to get a new change ID
+    /// (semantics A6).
     ChangeLost {
-        /// Identifies the resubmission in replies.
+        /// The ID of the resubmission, which replies to it carry.
         write_id: WriteId,
-        /// The change that Route 53 no longer knows, if there was one.
+        /// The ID of the change that Route 53 no longer knows. `None` if the groups are part of no change.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         change_id: Option<ChangeId>,
-        /// The groups that are written again, by index.
+        /// The groups that are written again, by index in the plan's `records`.
         groups: Vec<usize>,
     },
-    /// The change is on all of Route 53's servers.
+    /// A change is on all of Route 53's servers (INSYNC).
     ChangeInSync {
-        /// The change.
+        /// The ID of the change.
         change_id: ChangeId,
     },
-    /// The TTLs of aliases to records of their own zone were read, for which resolvers keep their answers.
+    /// The TTLs of aliases to records of their own zone were read. Resolvers keep answers for these times (semantics
+    /// L11).
     AliasTtlsRead {
-        /// The TTLs.
+        /// The TTL of each alias target.
         ttls: Vec<AliasTtl>,
     },
-    /// Settling is over; the bake clock may run.
+    /// Settling is over, and the step's bake begins.
     BakeStarted {
-        /// The step.
+        /// The step's number, from 1.
         step: u16,
     },
-    /// All gates passed, for the first time in this bake or again: the clock runs from this entry on.
+    /// All gates pass, for the first time in this bake or after a stop. The bake clock runs from this entry on.
     GatesPassed {},
-    /// The bake clock is counted up to here; it stops unless `running`.
+    /// The bake clock was counted up to a reading. It stops unless `running` is true.
     BakeCounted {
-        /// The last reading at which all gates passed.
+        /// The time of the last reading at which all gates passed.
         until: Timestamp,
-        /// True if they still pass, so that the clock goes on.
+        /// True if all gates still pass and the clock goes on.
         running: bool,
     },
-    /// A group has another share than the step that settles or bakes: its weights are written again, and its bake begins
-    /// anew.
+    /// A group has another share than the step that settles or bakes. The step's weights are written again, and its
+    /// bake begins anew (semantics L5).
     StepReopened {
-        /// The step.
+        /// The step's number, from 1.
         step: u16,
     },
-    /// The step's bake is over and every gate passed.
+    /// The step's bake is over, and every gate passed at its end.
     StepCompleted {
-        /// The step.
+        /// The step's number, from 1.
         step: u16,
     },
-    /// The holds changed. Most urgent first.
+    /// The holds changed.
     StepHeld {
-        /// The holds; empty if nothing holds any longer.
+        /// All holds, most urgent first. Empty if nothing holds the cutover any longer.
         because: Vec<HoldReason>,
     },
-    /// A gate cannot be judged since this entry.
+    /// A gate, or a fallback alarm, cannot be judged from this entry on.
     GateUnknown {
-        /// The gate.
+        /// The gate, of any kind.
         alarm: GateId,
-        /// The reason given.
+        /// Why it cannot be judged, for people.
         reason: String,
     },
-    /// A gate can be judged again.
+    /// A gate, or a fallback alarm, can be judged again.
     GateKnown {
-        /// The gate.
+        /// The gate, of any kind.
         alarm: GateId,
     },
-    /// The counts of requests and of the comparison of both sides up to now; only later minutes are read again.
+    /// The requests, and the comparison of both sides, were counted up to a minute. Only later minutes are read again.
     EvidenceCounted {
         /// The counts so far.
         tally: Box<Tally>,
     },
-    /// A change of an alarm's state was judged; it is not judged again.
+    /// A change of an alarm's state was judged. It is not judged again, also not after a restart (semantics C3).
     AlarmJudged {
-        /// The alarm.
+        /// The alarm whose state changed.
         alarm: AlarmId,
-        /// Judged up to and including this change of state (AWS's clock).
+        /// The time of that change, by AWS's clock. All changes up to it count as judged.
         transitioned_at: Timestamp,
-        /// True if it had been in ALARM.
+        /// True if the alarm was in ALARM.
         red: bool,
     },
-    /// A person allows the cutover to start although this alarm is red.
+    /// A person allows the cutover to start although this alarm is red (semantics C5).
     AlarmIgnored {
-        /// The alarm.
+        /// The alarm that is ignored until it is first read OK.
         alarm: AlarmId,
-        /// The reason given.
+        /// The reason that the person gave.
         reason: String,
     },
-    /// An ignored alarm was read OK; from now on it counts.
+    /// An ignored alarm was read OK. From now on it is armed like any gate.
     AlarmArmed {
-        /// The alarm.
+        /// The alarm that is no longer ignored.
         alarm: AlarmId,
     },
-    /// Somebody else changed a group.
+    /// Somebody else changed groups.
     DriftDetected {
-        /// The images as read, by the group's index; none if a member is gone.
+        /// The drifted groups by index, each with its image as read. `None` if a member is gone.
         #[serde(deserialize_with = "by_index")]
         groups: BTreeMap<usize, Option<GroupImage>>,
-        /// For groups without both members, all records of the name and type.
+        /// For groups without both members: all records of the group's name and type, by the group's index.
         #[serde(
             default,
             skip_serializing_if = "BTreeMap::is_empty",
@@ -252,225 +257,235 @@ pub enum Event {
     },
     /// All groups are again as last verified.
     DriftCleared {},
-    /// A person accepted the drifted images as the verified ones.
+    /// A person accepted the drifted images as the new verified ones (semantics B5).
     DriftAdopted {
-        /// The images, by the group's index.
+        /// The accepted images, by the group's index.
         #[serde(deserialize_with = "by_index")]
         images: BTreeMap<usize, GroupImage>,
-        /// The reason given.
+        /// The reason that the person gave.
         reason: String,
     },
-    /// The revert begins. Nothing stops it now.
+    /// A revert begins. Nothing stops it from now on.
     RevertIntended {
-        /// Identifies its writes in replies.
+        /// The ID of the revert's writes, which replies to them carry.
         write_id: WriteId,
-        /// The cause.
+        /// Why the cutover reverts.
         cause: RevertCause,
-        /// The mode.
+        /// How the revert writes the baseline's weights.
         mode: RevertMode,
-        /// The other services that failed at the same time, if that suggests one cause.
+        /// The services whose gates failed at about the same time. `None` unless there are enough of them to suggest
+        /// one cause.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<SharedFate>,
-        /// The readings of that moment, if more than alarms is watched.
+        /// The values of the metrics at that moment. `None` if the plan watches only alarms.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seen: Option<Box<Attribution>>,
     },
-    /// A revert was performed while the journal was down; recorded when it came back.
+    /// A revert was performed while the journal was down. The entry is written when the journal works again (semantics
+    /// F2).
     RevertPerformedUnjournaled {
-        /// Identifies its writes in replies.
+        /// The ID of the revert's writes, which replies to them carry.
         write_id: WriteId,
-        /// The cause.
+        /// Why the cutover reverted.
         cause: RevertCause,
-        /// The time of the decision.
+        /// The time at which the revert was decided.
         decided_at: Timestamp,
     },
-    /// All groups were read at the baseline for the first time; or they no longer are.
+    /// All groups of a reverting cutover were read at the baseline for the first time; or they are no longer there.
     BaselineSeen {
-        /// The time of that reading; none cancels an earlier one.
+        /// The time of that reading. `None` cancels the earlier one.
         at: Option<Timestamp>,
     },
-    /// During a revert, groups were read at weights that are not ours, or without a member; or they no longer are. A second
-    /// reading must agree before that halts the revert.
+    /// During a revert, groups were read at weights that this attempt never intended, or without a member; or they no
+    /// longer are. A second reading must agree before the revert halts (semantics M5).
     ForeignWeightsSeen {
-        /// The images as read, by the group's index; none if a member is gone. Empty cancels an earlier reading.
+        /// The groups by index, each with its image as read. `None` if a member is gone. An empty map cancels the
+        /// earlier reading.
         #[serde(deserialize_with = "by_index")]
         groups: BTreeMap<usize, Option<GroupImage>>,
         /// The time of the reading, by the reader's clock.
         read_at: Timestamp,
     },
-    /// After a revert, members that the baseline did not have were read with weight; or they no longer are.
+    /// After a revert, members with weight were read that the baseline did not have; or they no longer are there
+    /// (semantics L6).
     StrayWeightsFound {
-        /// The members; empty cancels an earlier reading.
+        /// These members, with their weights. Empty cancels the earlier reading.
         members: Vec<Stray>,
     },
-    /// Every group was read at the baseline twice, a fence apart.
+    /// The revert is over: every group was read at the baseline twice, at least 5 s apart (semantics A3).
     Reverted {
-        /// True if nothing had ever been written (a cancelled start).
+        /// True if the start was cancelled and nothing had ever been written.
         #[serde(default)]
         cancelled: bool,
     },
-    /// Nothing advances until a person acts.
+    /// The cutover is halted: no step is taken until a person decides.
     Halted {
-        /// The reason.
+        /// Why the cutover is halted.
         reason: HaltReason,
     },
-    /// The last step's bake is over; or a person accepted the records found in the last step as the end.
+    /// The cutover is completed: the last step's bake is over, or a person accepted the records found in the last step
+    /// as the end.
     Completed {
-        /// The records that the person accepted, if the old side is gone: there is no revert.
+        /// The records that the person accepted because the old side is gone; there is no revert then. `None` after a
+        /// last bake.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         adopted: Option<Box<AdoptedEnd>>,
     },
-    /// A person ended the cutover as it was: nothing more is written, and its records are free for other cutovers.
+    /// A person ended the cutover without a revert (semantics L8). Nothing more is written, and its records are free
+    /// for other cutovers.
     Abandoned {
-        /// The reason given.
+        /// The reason that the person gave.
         reason: String,
-        /// Everything that is left as it is.
+        /// The weights, writes, jobs and hooks that are left as they are.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         left: Vec<LeftBehind>,
     },
     /// Written by older versions only: a page for the entry `of` was delivered as far as possible; or the plan's command was
     /// told of its end. Today the cursors of channels say this.
     PageSent {
-        /// The entry that pages, or that ends a page.
+        /// The number of the entry that pages, or that ends a page.
         of: u64,
         /// True if the page went only to the log, because the plan has neither a command nor a channel for it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         logged_only: bool,
-        /// The channels that refused it for good, and were passed over.
+        /// The channels that refused the page for good and were skipped, by name.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         skipped: Vec<String>,
     },
-    /// A person paused the cutover.
+    /// A person paused the cutover: no step is taken.
     PauseRequested {
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// A person ended the pause.
     ResumeRequested {
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A person approved a step as it then was.
+    /// A person approved a step with its present weights and bake. A later change of either voids the approval
+    /// (semantics E6).
     StepApproved {
-        /// The step.
+        /// The step's number, from 1.
         step: u16,
-        /// Its weights.
+        /// The step's weights.
         pair: WeightPair,
-        /// Its bake, in seconds.
+        /// The step's bake, in seconds.
         bake_secs: i64,
-        /// The reason given.
+        /// The reason that the person gave.
         reason: String,
-        /// The approver's ARN, if AWS credentials were at hand.
+        /// The ARN of the approver's AWS identity. `None` if the command had no AWS credentials.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         caller_arn: Option<String>,
     },
-    /// A person wants the bake to end now.
+    /// A person asked to end the bake of a step now.
     BakeSkipRequested {
-        /// The step whose bake it is.
+        /// The number of the step whose bake is to end, from 1.
         step: u16,
-        /// The reason given.
+        /// The reason that the person gave.
         reason: String,
     },
-    /// The controller decided a requested skip: the bake ends only if all gates passed at that moment.
+    /// The controller decided a request to skip a bake. It is granted only if all gates pass at that moment (semantics
+    /// D1).
     BakeSkipDecided {
-        /// The step.
+        /// The step's number, from 1.
         step: u16,
-        /// True if the bake is over.
+        /// True if the bake was skipped.
         skipped: bool,
     },
-    /// A person wants another attempt, or to leave Halted.
+    /// A person asked for another attempt, for a way out of `halted`, or for new tries of a failed hook (semantics E5).
     RetryRequested {
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A person took a changed plan file.
+    /// A person accepted a changed plan file (semantics H2).
     PlanAmended {
-        /// The new plan.
+        /// The new plan, with the text and path of its file.
         source: Box<PlanSource>,
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A person wants everything back.
+    /// A person asked to take all traffic back.
     RollbackRequested {
-        /// The mode.
+        /// How the revert is to write the baseline's weights.
         mode: RevertMode,
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A hook is about to be called.
+    /// A hook is about to be called. The entry precedes the call.
     HookIntended {
-        /// The hook.
+        /// The hook and the point at which it is called.
         hook: HookId,
-        /// Identifies this try in answers.
+        /// The ID of this try, which its answer carries.
         call_id: WriteId,
-        /// The only process that makes it.
+        /// The only process that makes the call.
         owner: ControllerId,
-        /// The try, from 1.
+        /// The number of the try, from 1.
         #[serde(rename = "try")]
         number: u32,
-        /// The time by which the call has ended. If there is no answer until then, it is made again, with the same key.
+        /// The time by which the call has ended. If it has no answer by then, the hook is called again with the same
+        /// idempotency key.
         ends_by: Timestamp,
     },
-    /// A hook succeeded.
+    /// A call of a hook succeeded.
     HookSucceeded {
-        /// The hook.
+        /// The hook and the point at which it was called.
         hook: HookId,
-        /// The try.
+        /// The ID of the try that succeeded.
         call_id: WriteId,
-        /// The beginning of its output, without secrets.
+        /// The beginning of the hook's output, without secrets. Empty if there was none.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         output: String,
     },
-    /// A try of a hook failed.
+    /// One try of a hook failed.
     HookFailed {
-        /// The hook.
+        /// The hook and the point at which it was called.
         hook: HookId,
-        /// The try.
+        /// The ID of the try that failed.
         call_id: WriteId,
         /// The message of the failure, without secrets.
         message: String,
-        /// The beginning of its output, without secrets.
+        /// The beginning of the hook's output, without secrets. Empty if there was none.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         output: String,
-        /// True if that was the last try, and the cutover goes on without the hook.
+        /// True if this was the last try and the cutover goes on without the hook.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         given_up: bool,
     },
-    /// The jobs are to move to a side, as one switch.
+    /// The switch of all jobs to one side begins.
     JobSwitchIntended {
-        /// The side that is to be on.
+        /// The side that is to be on at the end.
         to: JobSide,
     },
-    /// Jobs of one side are about to be switched.
+    /// A change of jobs: jobs of one side are about to be switched on or off. The entry precedes the calls.
     JobTurnIntended {
-        /// Identifies it in answers.
+        /// The ID of this change of jobs, which its answer carries.
         turn_id: WriteId,
         /// The only process that may send it.
         owner: ControllerId,
         /// The last moment at which it may be sent.
         perform_by: Timestamp,
-        /// After this it can no longer take effect.
+        /// The time after which it can no longer take effect.
         lands_by: Timestamp,
-        /// The side.
+        /// The side whose jobs are switched.
         side: JobSide,
         /// True to switch them on, false to switch them off.
         on: bool,
-        /// The jobs, by index.
+        /// The jobs, by index in the plan.
         jobs: Vec<usize>,
-        /// Their names; empty in old entries.
+        /// The names of these jobs. Empty in entries of older versions.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
     },
-    /// The answers to a change of jobs: all that are not named were accepted.
+    /// The replies to a change of jobs came in, or were lost. All jobs that are not in `failed` were accepted.
     JobTurnAnswered {
-        /// The change.
+        /// The ID of the change of jobs.
         turn_id: WriteId,
-        /// The jobs that were refused, or whose reply was lost.
+        /// The jobs, by index, that were refused or whose reply was lost.
         #[serde(
             default,
             skip_serializing_if = "BTreeMap::is_empty",
@@ -478,127 +493,132 @@ pub enum Event {
         )]
         failed: BTreeMap<usize, JobFailure>,
     },
-    /// The result of a change of jobs was read back.
+    /// The jobs of a change were read back, which shows its result.
     JobTurnResolved {
-        /// The change.
+        /// The ID of the change of jobs.
         turn_id: WriteId,
-        /// Its jobs that are on now, by index; the others are off.
+        /// The jobs of that change that are on now, by index in the plan. Its other jobs are off.
         on: Vec<usize>,
     },
-    /// Every job of the side that is left was read off. Until the other side's are on, neither runs.
+    /// Every job of the side that is left was read off. Neither side runs until the jobs of the other side are on.
     JobsOff {
         /// The side that is off.
         side: JobSide,
     },
-    /// No job of that side runs any longer.
+    /// No run of a job is still under way on the side that is left.
     JobsDrained {
         /// The side that is off.
         side: JobSide,
     },
-    /// Every job of a side was read on, and every one of the other off: the switch is done.
+    /// The switch is done: every job of one side was read on, and every job of the other side off.
     JobsMoved {
         /// The side that is on.
         to: JobSide,
     },
-    /// The limits of `fleet.yaml` were read and differ from before. In `@fleet`, like all that follow.
+    /// The limits of `fleet.yaml` were read and differ from before. This event and all below it are entries of
+    /// `@fleet`.
     FleetSettingsAccepted {
-        /// The limits.
+        /// The new limits.
         settings: FleetSettings,
-        /// The absolute path of the file.
+        /// The absolute path of that file.
         path: String,
     },
-    /// A cutover takes its first step; in the same append, so that two controllers cannot both take the last slot.
+    /// A cutover takes its first step. Written in the same append as that step, so that two controllers cannot both
+    /// take the last slot.
     FleetSlotTaken {
-        /// The cutover.
+        /// The cutover that takes the slot.
         of: CutoverName,
     },
-    /// The automatic reverts have used up the failure budget: nothing advances.
+    /// The automatic reverts have used up the failure budget: no cutover takes a step.
     FleetBudgetSpent {
-        /// The number of automatic reverts since the fleet was last resumed.
+        /// The number of automatic reverts since a person last resumed the fleet.
         spent: usize,
-        /// The number that the budget allows.
+        /// The failure budget: the number of automatic reverts that stops the fleet.
         budget: u32,
-        /// The first of them, by name.
+        /// The first reverted cutovers by name, at most [`NAMED_MAX`](super::lists::NAMED_MAX).
         reverted: Vec<CutoverName>,
-        /// The services that failed together, if that suggests one cause.
+        /// The services that failed at about the same time. `None` unless there are enough of them to suggest one
+        /// cause.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<SharedFate>,
     },
     /// Written by older versions only: several cutovers wait for a person, probably for one cause; this paged, and their own
     /// holds did not. Today such pages are told together when they are delivered.
     FleetHeld {
-        /// The hold of the first named cutover.
+        /// The hold of the first cutover in `named`.
         reason: HoldReason,
-        /// The number of cutovers.
+        /// The number of cutovers that wait.
         services: usize,
-        /// The first of them, by name.
+        /// The first of these cutovers by name, at most [`NAMED_MAX`](super::lists::NAMED_MAX).
         named: Vec<CutoverName>,
-        /// The time at which the first of these holds began that nobody was told of.
+        /// The time at which the first of those holds began for which nobody was paged yet.
         since: Timestamp,
     },
-    /// A person froze the fleet: nothing advances.
+    /// A person froze the fleet: no cutover takes a step.
     FleetFrozen {
-        /// The end; none until somebody unfreezes.
+        /// The end of the freeze. `None` if it lasts until a person ends it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
-        /// The reason given.
+        /// The reason that the person gave.
         reason: String,
     },
     /// A person ended the freeze.
     FleetUnfrozen {
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A person reviewed the reverts and lets the fleet go on.
+    /// A person reviewed the automatic reverts and resumed the fleet.
     FleetResumed {
-        /// The reason given.
+        /// The reason that the person gave.
         reason: String,
-        /// The reverts that no longer count: each cutover's, up to this entry of its stream.
+        /// The reverts that no longer count against the budget: for each cutover, all up to this entry of its stream.
         forgiven: BTreeMap<CutoverName, u64>,
     },
-    /// An entry of a cutover's stream cannot be read or cannot follow. This pages; nothing more is written to that stream.
+    /// An entry of a cutover's stream cannot be read, or cannot follow the entries before it (semantics L4). This entry
+    /// pages. Nothing more is written to the damaged stream.
     CutoverDamaged {
-        /// The cutover.
+        /// The cutover whose stream is damaged.
         of: CutoverName,
-        /// The first entry of its stream that cannot be used.
+        /// The number of the first entry of that stream that cannot be used.
         entry: u64,
-        /// Why it cannot be used.
+        /// Why that entry cannot be used, for people.
         why: String,
     },
-    /// On a person's request, the stored baseline of a cutover with a damaged stream was written to Route 53.
+    /// On a person's request, the stored baseline of a cutover with a damaged stream was written to Route 53 (semantics
+    /// L4).
     DamagedTakenBack {
-        /// The cutover.
+        /// The cutover whose stream is damaged.
         of: CutoverName,
         /// The number of groups that were read back at the baseline.
         back: usize,
-        /// The number of groups.
+        /// The number of groups in the baseline.
         groups: usize,
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// Stands for an entry that this program cannot read: its type or version is newer, or its text is damaged. It is made
-    /// by the reader and never written.
+    /// Stands for an entry that this program cannot read, because its type or version is newer or its text is damaged.
+    /// The reader makes it; it is never written.
     #[serde(skip_deserializing)]
     Unreadable {
-        /// Why it cannot be read.
+        /// Why the entry cannot be read, for people.
         why: String,
     },
 }
 
 impl Event {
-    /// The event's name as it stands in the journal.
+    /// Returns the event's name: its `type` in the journal.
     pub fn label(&self) -> &'static str {
         self.into()
     }
 
-    /// Returns true if this event pages. Of the holds in an entry only new ones page; the fold decides that.
+    /// Returns true if this event pages by itself. For holds, which page only if they are new, see `State::pages_anew`.
     pub fn pages(&self) -> bool {
         if let Self::RevertIntended { cause, .. } | Self::RevertPerformedUnjournaled { cause, .. } =
             self
         {
-            // The person who asked for it is awake, and is told by the command.
+            // The person who asked for this revert is awake, and the command reports it.
             return !matches!(cause, RevertCause::Operator { .. });
         }
         if let Self::StrayWeightsFound { members } = self {
@@ -613,10 +633,10 @@ impl Event {
     }
 }
 
-/// Reads a map whose keys are groups' indexes.
+/// Deserializes a map whose keys are the indexes of groups or jobs.
 ///
-/// JSON keys are text, and serde, which buffers an event until it has seen its `type`, does not turn buffered text into
-/// numbers.
+/// The keys of a JSON object are texts. Serde buffers an event until it knows its `type`, and does not convert buffered
+/// texts to numbers.
 fn by_index<'de, D, V>(deserializer: D) -> Result<BTreeMap<usize, V>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,13 +1,13 @@
-//! Foreign text (reasons, names, messages of services, outputs of commands, file names) is shown so that it cannot act on a
-//! terminal, hide a part of itself or look like lines of ours (semantics M6).
+//! Makes foreign text (reasons, names, messages of services, outputs of commands, file names) safe to show. It cannot
+//! act on a terminal, hide a part of itself, or look like a line of this program (semantics M6).
 //!
-//! Escaping twice changes nothing, so a text may be escaped any number of times.
+//! A text may be escaped several times: escaping it again changes nothing.
 
-/// The styles that this program uses: bold, faint, italic, underlined and the colours of letters.
+/// The style codes that this program itself uses: reset, bold, faint, italic, underlined and the default colour.
 const STYLES: [&str; 6] = ["0", "1", "2", "3", "4", "39"];
 
-/// Returns the text on one line, with control characters, line breaks, invisible characters and those that change the
-/// direction of writing escaped.
+/// Returns the text on one line. Control characters, line breaks, invisible characters and those that change the
+/// direction of writing are escaped.
 pub fn one_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -16,7 +16,7 @@ pub fn one_line(text: &str) -> String {
     shown
 }
 
-/// Returns the text, or its first characters and `…` if it has more than `chars_max`.
+/// Returns the first `chars_max` characters of a text. `…` is added if the text is longer.
 pub fn cut(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -24,9 +24,11 @@ pub fn cut(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// Escapes lines of ours that may contain foreign text, as [`one_line`] does, but keeps line breaks, tabs and styles.
+/// Escapes text of this program that may contain foreign text, as [`one_line`] does, but keeps line breaks, tabs and
+/// styles.
 ///
-/// This is only the last net: foreign text is escaped with [`one_line`] when it is put into a text of several lines.
+/// This is only a second protection. Foreign text is first escaped with [`one_line`], when it is put into a longer
+/// text.
 pub fn lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -45,7 +47,7 @@ pub fn lines(text: &str) -> String {
     shown
 }
 
-/// Returns JSON for a terminal: the same value, with characters that a terminal would act on as JSON escapes.
+/// Returns JSON for a terminal: the same value, in which characters that a terminal would act on are JSON escapes.
 pub fn json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -62,7 +64,8 @@ pub fn json(text: &str) -> String {
     shown
 }
 
-/// Returns a line of a JSON log whose values are for people: an escaped character stays escaped after the JSON is read.
+/// Escapes a line of a JSON log. A dangerous character stays escaped even after the JSON is parsed, because people read
+/// the values.
 pub fn json_log_line(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut characters = line.trim_end_matches('\n').chars();
@@ -98,7 +101,8 @@ pub fn json_log_line(line: &str) -> String {
     shown
 }
 
-/// Adds a character to the inside of a JSON string, visibly escaped if it must not be shown as it is.
+/// Adds a character to the inside of a JSON string. If it must not be shown as it is, its escape stays visible after
+/// the JSON is parsed.
 fn push_in_json(shown: &mut String, character: char) {
     if is_escaped(character) {
         shown.push('\\');
@@ -106,6 +110,7 @@ fn push_in_json(shown: &mut String, character: char) {
     push(shown, character);
 }
 
+/// Adds a character to a text, escaped if it must not be shown as it is.
 fn push(shown: &mut String, character: char) {
     match character {
         '\n' => shown.push_str(r"\n"),
@@ -116,10 +121,10 @@ fn push(shown: &mut String, character: char) {
     }
 }
 
-/// Returns true if a character acts on a terminal, is invisible, breaks a line or changes the direction of writing.
+/// Returns true if a character acts on a terminal, is invisible, breaks a line, or changes the direction of writing.
 ///
-/// Source: Unicode 16, general categories Cc and Cf (without the marks of some scripts, which are seen), Zl and Zp, and the
-/// letters that are blank.
+/// Source: Unicode 16, general categories Cc and Cf (without the visible marks of some scripts), Zl and Zp, and letters
+/// that look like a space.
 fn is_escaped(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -141,7 +146,7 @@ fn is_escaped(character: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The escape sequence that the text begins with, if it sets one of [`STYLES`] or the colour of letters.
+/// Returns the escape sequence at the beginning of a text, if it only sets [`STYLES`] or colours. `None` otherwise.
 fn style(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("\u{1b}[")?;
     let (codes, _) = rest.split_once('m')?;
@@ -158,7 +163,7 @@ fn style(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// Some of each kind: C0, DEL, C1, line breaks, directions, zero width.
+    /// At least one character of each kind: C0, DEL, C1, line breaks, directions, zero width.
     const NASTY: &str = "a\u{1b}[2J\u{7}\r\n\t\u{7f}\u{9b}31m\u{85}\u{2028}\u{202e}\u{2066}\u{200b}\u{feff}\u{ad}\u{e0041}z";
 
     #[test]

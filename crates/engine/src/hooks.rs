@@ -1,4 +1,4 @@
-//! Hooks: the calls that a plan makes at certain points of a cutover, and their progress.
+//! Hooks: the commands and URLs that a plan calls at certain points of a cutover, and the progress of these calls.
 
 use std::fmt;
 
@@ -31,13 +31,13 @@ pub enum HookPoint {
 }
 
 impl HookPoint {
-    /// The point's name as it stands in plans and in the journal.
+    /// Returns the point's name as it is written in plans and in the journal.
     pub fn label(self) -> &'static str {
         self.into()
     }
 
-    /// Returns true if a hook that fails for good holds the cutover or reverts it. At the other points there is nothing
-    /// left to hold: people are told, and the cutover goes on.
+    /// Returns true if a hook at this point holds or reverts the cutover when all its tries have failed. At the other
+    /// points nothing is left to hold: people are notified, and the cutover goes on.
     pub fn can_hold(self) -> bool {
         match self {
             Self::BeforeStart | Self::BeforeStep | Self::AfterStep => true,
@@ -45,7 +45,7 @@ impl HookPoint {
         }
     }
 
-    /// Returns true if the point belongs to one step.
+    /// Returns true if hooks at this point are called once for each step.
     pub fn has_step(self) -> bool {
         matches!(self, Self::BeforeStep | Self::AfterStep)
     }
@@ -60,62 +60,63 @@ impl fmt::Display for HookPoint {
 /// One entry of a plan's `hooks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
-    /// The point at which it is called.
+    /// The point at which the hook is called.
     pub at: HookPoint,
-    /// The step that it is for, by its share; none means every step.
+    /// The share of the step that the hook is for. `None` means every step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Share>,
-    /// The command or request.
+    /// The command or HTTP request.
     pub call: HookAction,
     /// The longest time of one try. Above zero, at most [`HOOK_TIMEOUT_MAX`].
     pub timeout: SignedDuration,
-    /// The number of further tries after a failure, at most [`HOOK_RETRIES_MAX`].
+    /// The number of further tries after a first failure, at most [`HOOK_RETRIES_MAX`].
     pub retries: u32,
-    /// The reaction once all tries have failed.
+    /// The reaction if all tries have failed.
     pub on_failure: HoldOrRevert,
-    /// True if processes that the command leaves behind go on after it ends; otherwise they are killed.
+    /// True if processes that the command leaves behind may run on after it. False: they are killed with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detach: bool,
 }
 
-/// The action of a hook. Texts may hold `${NAME}` and `${file:PATH}`, which are put in at the call and never kept.
+/// The command or HTTP request of a hook. Its texts may hold `${NAME}` and `${file:PATH}`. These are replaced right
+/// before the call, and the results are never stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookAction {
     /// A program and its arguments, without a shell.
     Command(Vec<String>),
-    /// An HTTP request: POST, with the event as JSON.
+    /// An HTTP POST request, with the event as JSON.
     Http {
-        /// The address.
+        /// The URL of the request.
         url: String,
-        /// Headers besides `Content-Type` and `Idempotency-Key`.
+        /// The headers besides `Content-Type` and `Idempotency-Key`, each with name and value.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         headers: Vec<(String, String)>,
     },
 }
 
-/// The longest time that one try of a hook may take.
+/// The longest time that a plan may allow for one try of a hook.
 pub const HOOK_TIMEOUT_MAX: SignedDuration = SignedDuration::from_mins(10);
 
-/// The most further tries of a hook.
+/// The largest number of further tries that a plan may allow.
 pub const HOOK_RETRIES_MAX: u32 = 10;
 
-/// The part of a hook's output that is journaled, in characters.
+/// The largest part of a hook's output that is journaled, in characters.
 pub const HOOK_OUTPUT_CHARS: usize = 1000;
 
-/// Identifies a call of a hook: the same within an attempt for every process and every try.
+/// Identifies one hook at one point of an attempt. All tries, by any process, have the same ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HookId {
-    /// The point at which it is called.
+    /// The point at which the hook is called.
     pub point: HookPoint,
-    /// The step, from 1; 0 if the point belongs to none.
+    /// The number of the step, from 1; 0 if the point does not belong to a step.
     pub step: u16,
     /// The hook's position in the plan's `hooks`, from 1.
     pub index: u32,
 }
 
 impl HookId {
-    /// The idempotency key: the same for every try, in every process.
+    /// Returns the idempotency key, which is the same for every try in every process.
     pub fn key(&self, cutover: &CutoverName, attempt: u32) -> String {
         let Self { point, step, index } = self;
         format!("{cutover}/{attempt}/{step}/{point}/{index}")
@@ -132,32 +133,32 @@ impl fmt::Display for HookId {
     }
 }
 
-/// The progress of one hook.
+/// The progress of one hook in an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HookRun {
-    /// The call that is under way.
+    /// The call that is under way. `None` if there is none.
     pub call: Option<HookCalled>,
     /// The number of failed tries.
     pub failures: u32,
-    /// The time and the message of the last failure.
+    /// The time and the message of the last failure. `None` if there was none.
     pub failed: Option<(Timestamp, String)>,
-    /// True if it has succeeded.
+    /// True if the hook has succeeded.
     pub done: bool,
 }
 
-/// A call that was journaled and not answered.
+/// A call of a hook that was journaled and not answered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCalled {
-    /// Identifies it in answers.
+    /// The ID of this try, which its answer carries.
     pub call_id: WriteId,
-    /// The process that makes it.
+    /// The process that makes the call.
     pub owner: ControllerId,
-    /// The time by which it has ended, with any result.
+    /// The time by which the call has ended, with or without success.
     pub ends_by: Timestamp,
 }
 
 impl Hook {
-    /// The number of tries before it has failed for good.
+    /// Returns the number of tries after which the hook has failed for good, at least 1.
     pub fn tries(&self) -> u32 {
         self.retries.saturating_add(1)
     }

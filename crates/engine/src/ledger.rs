@@ -1,7 +1,7 @@
 //! The ledger: the whole journal, folded. Every reader of a journal uses it.
 //!
-//! A damaged stream affects no other (I15): a stream with an entry that cannot be read or cannot follow is damaged from
-//! there on and keeps its last good state. All other streams are folded as if it were not there.
+//! Trouble in one stream affects no other (invariant I15). A stream is damaged from the first entry that cannot be read
+//! or cannot follow. Its cutover keeps the last good state, and all other streams are folded as if it did not exist.
 
 use std::collections::BTreeMap;
 
@@ -14,31 +14,32 @@ use super::units::CutoverName;
 /// The states of all cutovers, and the fleet.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
-    /// Boxed, because a state is large and a map's nodes are half empty. None if its first entry could not be used.
+    /// The states by name. `None` if the first entry of the stream could not be used. Boxed, because states are large
+    /// and the nodes of a map are half empty.
     states: BTreeMap<CutoverName, Box<Option<State>>>,
     fleet: Fleet,
 }
 
-/// The result of taking an entry.
+/// The result of folding an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Took {
-    /// It was folded before.
+    /// It was folded earlier, and was skipped.
     Known,
-    /// It belongs to `@fleet`.
+    /// It belongs to `@fleet`, and was folded there.
     Fleet,
-    /// It was folded.
+    /// It was folded into the state of its cutover.
     Folded {
-        /// The cutover's phase before it; none for the first one.
+        /// The cutover's phase before the entry. `None` for the first entry of its stream.
         before: Option<Phase>,
     },
-    /// It cannot be used, and its stream is damaged from here on.
+    /// It cannot be used. Its stream is damaged from here on.
     Damages,
-    /// Its stream was damaged before, so that it is not used.
+    /// It was not used, because its stream was damaged earlier.
     Behind,
 }
 
 impl Ledger {
-    /// Takes the next entry of its stream. Entries of different streams may come in any order.
+    /// Folds the next entry of its stream. Entries of different streams may come in any order.
     pub fn take(&mut self, entry: &Envelope) -> Took {
         if fleet::is_fleet(&entry.cutover) {
             if entry.seq <= self.fleet.seq {
@@ -75,12 +76,13 @@ impl Ledger {
         Took::Folded { before }
     }
 
-    /// Returns the state of a cutover; for a damaged one, the last good state.
+    /// Returns the state of a cutover, or its last good state if its stream is damaged. `None` if the journal has no
+    /// usable entry of it.
     pub fn state(&self, name: &CutoverName) -> Option<&State> {
         self.states.get(name)?.as_ref().as_ref()
     }
 
-    /// Returns the states of all cutovers; for damaged ones, the last good states.
+    /// Returns the states of all cutovers. Those with a damaged stream have their last good states.
     pub fn states(&self) -> impl Iterator<Item = &State> {
         self.states.values().filter_map(|state| (**state).as_ref())
     }
@@ -95,12 +97,12 @@ impl Ledger {
         &self.fleet
     }
 
-    /// Returns true if a stream is damaged.
+    /// Returns true if a cutover's stream is damaged.
     pub fn is_damaged(&self, name: &CutoverName) -> bool {
         self.fleet.damage(name).is_some()
     }
 
-    /// Returns the last entry of a stream that was taken; 0 if there is none.
+    /// Returns the number of the last entry of a stream that was read, usable or not; 0 if there is none.
     pub fn seq(&self, name: &CutoverName) -> u64 {
         if fleet::is_fleet(name) {
             return self.fleet.seq;
@@ -112,6 +114,7 @@ impl Ledger {
     }
 }
 
+/// Returns why an entry cannot be used, for people.
 fn why(event: &Event, error: &IllegalEvent) -> String {
     if let Event::Unreadable { why } = event {
         return why.clone();

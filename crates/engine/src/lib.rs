@@ -1,4 +1,5 @@
-//! The pure core: the decision and its data. No I/O, no clock, no async, no AWS.
+//! The pure core: decisions, and the data that they are made from. It has no I/O, no clock, no async code and no AWS
+//! code.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

@@ -1,9 +1,9 @@
 //! Lists in messages, which are kept short (semantics M8).
 
-/// The most names that a message lists.
+/// The largest number of names that a message lists.
 pub const NAMED_MAX: usize = 10;
 
-/// Joins at most ten of these, and adds the number of the others.
+/// Joins the first [`NAMED_MAX`] of these texts, and adds the number of those that are left out. Empty for no texts.
 pub fn some<T: AsRef<str>>(all: &[T], separator: &str) -> String {
     let mut named: Vec<&str> = Vec::new();
     for name in all.iter().take(NAMED_MAX) {

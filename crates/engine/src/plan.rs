@@ -1,4 +1,4 @@
-//! The validated plan, which `plan_file` makes from the YAML and the journal keeps.
+//! The validated plan. `plan_file` makes it from YAML, and the journal stores it.
 
 pub(crate) mod reaction;
 
@@ -19,52 +19,52 @@ use super::units::{AlarmId, CutoverName, Share, WeightPair, ZoneId};
 use super::window::Windows;
 pub use crate::notify::channel::Notify;
 
-/// A plan that has passed all checks. Nothing in it can contradict itself.
+/// A plan that has passed all checks, so that no two of its values contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The cutover's name.
+    /// The cutover's name, unique in the journal.
     pub name: CutoverName,
-    /// For people.
+    /// A description for people. `None` if the plan has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Labels to select it by, for example `team: search`.
+    /// Labels by which commands select cutovers, for example `team: search`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The cutovers that must have completed before this one starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<CutoverName>,
-    /// The region and the accounts in which AWS is called.
+    /// The region and the accounts of AWS calls.
     pub aws: AwsSettings,
-    /// The weighted groups that move together, 1 to 100.
+    /// The groups that move together, 1 to [`GROUPS_MAX`].
     pub records: Vec<Group>,
-    /// The time given to resolvers after INSYNC; none means the largest TTL of the groups.
+    /// The time that resolvers are given after INSYNC. `None` means the largest effective TTL of the groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settle: Option<SignedDuration>,
-    /// The steps, rising, the last one at 100 %.
+    /// The steps, with rising shares. The last one is at 100 %.
     pub steps: Vec<Step>,
-    /// The gates.
+    /// Everything that is watched.
     pub gates: Gates,
-    /// The windows in which a step may be taken; none means always.
+    /// The times at which a step may be taken. `None` means always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
-    /// The command and the channels that are notified.
+    /// The command and the channels that are notified. `None` if the plan has neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
-    /// The hooks.
+    /// The commands and URLs that are called during the cutover.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
-    /// The batch jobs that move as one switch.
+    /// The jobs, which move together as one switch. `None` if the plan has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<JobSwitch>,
 }
 
-/// The region and the accounts in which AWS is called.
+/// The region and the accounts of a plan's AWS calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AwsSettings {
-    /// CloudWatch's region; none means the environment's.
+    /// The region of CloudWatch. `None` means the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The account, by the role that is assumed in it.
+    /// The account of the plan, by the role that is assumed in it.
     #[serde(default, skip_serializing_if = "Account::is_ambient")]
     pub account: Account,
     /// Other accounts in which alarms are read, by their numbers.
@@ -72,18 +72,18 @@ pub struct AwsSettings {
     pub others: BTreeMap<String, Account>,
 }
 
-/// The hosted zone as the plan names it.
+/// A hosted zone as the plan names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ZoneRef {
-    /// A zone's name (`example.com`) or its identifier (`Z0123456789ABC`).
+    /// The zone's name (`example.com`) or its ID (`Z0123456789ABC`).
     pub zone: String,
-    /// True for the private and false for the public zone of that name; none if there is only one.
+    /// True for the private and false for the public zone of that name. `None` if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private: Option<bool>,
 }
 
 impl ZoneRef {
-    /// The zone's ID, if the plan names it by that.
+    /// Returns the zone's ID. `None` if the plan names the zone by its name.
     pub fn id(&self) -> Option<ZoneId> {
         let bare = self.zone.trim().trim_start_matches("/hostedzone/");
         if ZoneId::is_written_as(bare) {
@@ -93,65 +93,67 @@ impl ZoneRef {
     }
 }
 
-/// One weighted group: a name and type whose two members share the traffic.
+/// One group of the plan: a DNS name and type with an old and a new member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// The hosted zone.
+    /// The hosted zone of the group.
     pub zone: ZoneRef,
-    /// Name and type.
+    /// The DNS name and the record type.
     #[serde(flatten)]
     pub name: GroupName,
-    /// The old cluster's set identifier.
+    /// The set identifier of the old cluster's record.
     pub old: String,
-    /// The new cluster's set identifier.
+    /// The set identifier of the new cluster's record.
     pub new: String,
-    /// The account that the hosted zone is in, if that is not the plan's.
+    /// The account of the hosted zone. `None` means the plan's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
 }
 
-/// One step of the ladder.
+/// One rise of the new side's share, with its bake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The new side's share, as written.
+    /// The new side's share, as the plan has it.
     pub share: Share,
-    /// The weights that express it.
+    /// The weights that express this share.
     pub pair: WeightPair,
-    /// The time for which the gates must have passed before the next step. Above zero, at most 90 days.
+    /// The time for which all gates must have passed before the next step. Above zero, at most [`BAKE_DAYS_MAX`] days.
     pub bake: SignedDuration,
     /// True if a person must approve this step before it is taken.
     #[serde(default)]
     pub approval: bool,
-    /// The reaction if nobody approves in time; none means that it waits forever.
+    /// The reaction if nobody approves the step in time. `None` means that it waits forever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_timeout: Option<ApprovalTimeout>,
 }
 
-/// The time for which a step waits for its approval, and the reaction after it.
+/// How long a step waits for its approval, and the reaction after that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovalTimeout {
-    /// Counted from the entry that first said that the step waits; pauses do not stop it. Above zero, at most 90 days.
+    /// The longest wait, counted from the entry that first said that the step waits. A pause does not stop it. Above
+    /// zero, at most 90 days.
     pub after: SignedDuration,
-    /// The reaction. The first step has nothing to revert, and only holds.
+    /// The reaction. The first step only holds, because there is nothing to revert.
     pub on_timeout: HoldOrRevert,
 }
 
-/// The gates, and the reaction if they cannot be read.
+/// The gates of a plan, and the reactions if they cannot be judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gates {
-    /// Red means revert.
+    /// The alarms that revert the cutover when they are red.
     #[serde(default)]
     pub alarms: Vec<AlarmGate>,
-    /// Red means that the old cluster cannot take the traffic back: hold, and no automatic revert.
+    /// The alarms of the old cluster. A red one means that the old cluster cannot take the traffic back: it holds steps
+    /// and prevents an automatic revert.
     #[serde(default)]
     pub fallback_alarms: Vec<AlarmGate>,
     /// The time for which a gate may be Unknown before `on_unknown` applies.
     pub unknown_for: SignedDuration,
-    /// The reaction then.
+    /// The reaction if a gate was Unknown for longer than that.
     pub on_unknown: HoldOrRevert,
-    /// The reaction if a gate and a fallback alarm are red at once.
+    /// The reaction if a gate and a fallback alarm are red at the same time.
     pub both_red: HoldOrRevert,
-    /// The gates other than alarms.
+    /// The gates other than alarms: metrics, requests, the comparison of both sides, and trends.
     #[serde(default, skip_serializing_if = "Measures::is_empty")]
     pub measures: Measures,
 }
@@ -159,7 +161,7 @@ pub struct Gates {
 /// One alarm that is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmGate {
-    /// The alarm.
+    /// The name and region of the alarm.
     #[serde(flatten)]
     pub id: AlarmId,
     /// The meaning of INSUFFICIENT_DATA after the first write.
@@ -167,38 +169,39 @@ pub struct AlarmGate {
     pub no_data: NoData,
 }
 
-/// The meaning of INSUFFICIENT_DATA after the first write.
+/// The meaning of INSUFFICIENT_DATA after the first write (semantics C2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoData {
-    /// Unknown: nothing advances.
+    /// It counts as Unknown: no step is taken.
     #[default]
     Hold,
-    /// Pass: the plan's author knows that this alarm has no data when all is well.
+    /// It counts as Pass. The plan's author knows that this alarm has no data when all is well.
     Pass,
 }
 
-/// A plan with its file's path and text, as the journal keeps it.
+/// A plan with the path and text of its file, as the journal stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanSource {
-    /// The validated plan.
+    /// The plan that was parsed from the file.
     pub plan: Plan,
     /// The absolute path of the file.
     pub path: String,
-    /// SHA-256 over the parsed plan, hexadecimal. Comments, key order, `description` and `notify` do not count.
+    /// The SHA-256 of the parsed plan, in hexadecimal. Comments, the order of keys, `description` and `notify` do not
+    /// change it.
     pub digest: String,
     /// The file's text, for people who need it after the file is gone.
     pub text: String,
 }
 
-/// The most groups that a cutover may have (semantics A7): the batch that moves them must fit Route 53's limits.
+/// The largest number of groups of a cutover (semantics A7). The batch that moves them must fit Route 53's limits.
 pub const GROUPS_MAX: usize = 100;
 
 /// The longest bake, in days.
 pub const BAKE_DAYS_MAX: i64 = 90;
 
 impl Gates {
-    /// Returns true if there is a gate, or a fallback alarm, of this name.
+    /// Returns true if the plan has this gate or fallback alarm.
     pub fn has(&self, gate: &GateId) -> bool {
         let mut alarms = self.alarms.iter().chain(&self.fallback_alarms);
         let measured = self.measures.gates();
@@ -207,30 +210,30 @@ impl Gates {
 }
 
 impl Plan {
-    /// The step with this 1-based number.
+    /// Returns the step with this number, from 1. `None` if the plan has no such step.
     pub fn step(&self, number: u16) -> Option<&Step> {
         let index = usize::from(number).checked_sub(1)?;
         self.steps.get(index)
     }
 
-    /// The hook that a call is of.
+    /// Returns the hook of a call. `None` if the plan no longer has it.
     pub fn hook(&self, id: HookId) -> Option<&Hook> {
         let index = usize::try_from(id.index).ok()?.checked_sub(1)?;
         self.hooks.get(index)
     }
 
-    /// The number of steps.
+    /// Returns the number of steps.
     pub fn step_count(&self) -> u16 {
         u16::try_from(self.steps.len()).unwrap_or(u16::MAX)
     }
 
-    /// The number of the step with this share.
+    /// Returns the number of the step with this share, from 1. `None` if the plan has no such step.
     pub fn step_of(&self, share: Share) -> Option<u16> {
         let index = self.steps.iter().position(|step| step.share == share)?;
         u16::try_from(index + 1).ok()
     }
 
-    /// Returns true if both plans move the same groups. The roles that reach them may differ: a role may be replaced while a
+    /// Returns true if both plans move the same groups. The accounts may differ, because a role may be replaced while a
     /// cutover is under way.
     pub fn moves_the_groups_of(&self, other: &Self) -> bool {
         if self.records.len() != other.records.len() {
@@ -246,7 +249,7 @@ impl Plan {
         true
     }
 
-    /// The account that a group's hosted zone is in. The plan's own for a group that the plan does not have.
+    /// Returns the account of a group's hosted zone. For an index that the plan does not have, the plan's own account.
     pub fn account_of_group(&self, index: usize) -> &Account {
         match self.records.get(index) {
             Some(group) => group.account.as_ref().unwrap_or(&self.aws.account),
@@ -254,7 +257,7 @@ impl Plan {
         }
     }
 
-    /// The account that an alarm is read in.
+    /// Returns the account in which an alarm is read.
     pub fn account_of(&self, alarm: &AlarmId) -> &Account {
         let Some(number) = alarm.account_number() else {
             return &self.aws.account;
@@ -262,12 +265,12 @@ impl Plan {
         self.aws.others.get(number).unwrap_or(&self.aws.account)
     }
 
-    /// The account that a series is read in.
+    /// Returns the account in which a series is read.
     pub fn account_of_series<'a>(&'a self, query: &'a Query) -> &'a Account {
         query.account.as_ref().unwrap_or(&self.aws.account)
     }
 
-    /// All alarms that are watched, by the account that they are read in.
+    /// Returns all alarms that are watched, grouped by the account in which they are read.
     pub fn alarms_by_account(&self) -> BTreeMap<Account, BTreeSet<AlarmId>> {
         let mut by_account: BTreeMap<Account, BTreeSet<AlarmId>> = BTreeMap::new();
         for gate in self.alarms() {
@@ -280,7 +283,7 @@ impl Plan {
         by_account
     }
 
-    /// All alarms that are watched, gates first.
+    /// Returns all alarms that are watched: first the gates, then the fallback alarms.
     pub fn alarms(&self) -> impl Iterator<Item = &AlarmGate> {
         self.gates.alarms.iter().chain(&self.gates.fallback_alarms)
     }

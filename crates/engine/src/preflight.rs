@@ -1,4 +1,4 @@
-//! Checks that a cutover may start, by the records in Route 53 (semantics B2, DESIGN section 7).
+//! Checks of the records in Route 53 before a start (semantics B2, L12).
 
 use super::around::{self, Around, AroundReading};
 use super::drifted::{other_policy, target, unweighted};
@@ -10,10 +10,11 @@ use super::record::{GroupImage, RecordSet};
 use super::state::State;
 use super::units::{WeightPair, ZoneId};
 
-/// Returns the images of all groups, if the start is not refused.
+/// Returns the images of all groups, in the plan's order, if the start is not refused.
 ///
 /// # Errors
-/// All refusals; unreadable groups are among them.
+/// All reasons why the start is refused, and all groups that cannot be read. The list may be empty if groups were not
+/// read yet.
 pub fn images(
     state: &State,
     observation: &Observation,
@@ -55,10 +56,11 @@ pub fn images(
     }
 }
 
-/// Returns the surroundings of a group; none in a process that never starts anything and so reads none.
+/// Returns the records around a group. `None` in a process that never starts cutovers, and so does not read them.
 ///
 /// # Errors
-/// The hold, if they could not be read; none if they were not read yet, or denied (which is a hold of its own).
+/// The hold, if they cannot be read. `None` if they were not read yet, or if the call was denied, which is a hold of
+/// its own.
 fn around_of<'a>(
     group: &Group,
     index: usize,
@@ -83,10 +85,11 @@ fn around_of<'a>(
     }
 }
 
-/// Picks the two members of a group out of its reading.
+/// Returns the image of a group from its reading.
 ///
 /// # Errors
-/// The hold, if the group is unreadable or a member is missing; none if it was not read.
+/// The hold, if the group cannot be read or a member is missing. `None` if the group was not read, if the call was
+/// denied (a hold of its own), or if the records are those of an earlier plan.
 pub fn read_image(group: &Group, reading: &GroupReading) -> Result<GroupImage, Option<HoldReason>> {
     match reading {
         // A denied call is a hold of its own.
@@ -103,7 +106,7 @@ pub fn read_image(group: &Group, reading: &GroupReading) -> Result<GroupImage, O
             group: group.name.clone(),
             message: message.clone(),
         })),
-        // Records read for a plan that has changed since are not those of the new one.
+        // The records were read for an earlier version of the plan.
         GroupReading::Read { members, .. } if members.iter().any(|it| !it.is_of(&group.name)) => {
             Err(None)
         }
@@ -114,6 +117,7 @@ pub fn read_image(group: &Group, reading: &GroupReading) -> Result<GroupImage, O
     }
 }
 
+/// Returns a hold that refuses the start because of one group.
 fn refusal(group: &Group, message: String) -> HoldReason {
     HoldReason::Preflight {
         group: Some(group.name.clone()),
@@ -121,7 +125,7 @@ fn refusal(group: &Group, message: String) -> HoldReason {
     }
 }
 
-/// Returns the group's image; none if one of its two members is not there.
+/// Returns the image of a group from all its records. `None` if the old or the new member is missing.
 pub fn image_of(group: &Group, zone: &ZoneId, members: &[RecordSet]) -> Option<GroupImage> {
     let (old, new) = (member(members, &group.old)?, member(members, &group.new)?);
     let mut others = Vec::new();
@@ -144,6 +148,7 @@ fn member<'a>(members: &'a [RecordSet], identifier: &str) -> Option<&'a RecordSe
         .find(|member| member.set_identifier == identifier)
 }
 
+/// Returns why a group without both members is refused, and the remedy.
 fn missing(group: &Group, members: &[RecordSet]) -> String {
     if let Some((record, policy)) = members.iter().find_map(unweighted) {
         return format!(
@@ -207,6 +212,7 @@ pub fn in_other_case<'m>(
     None
 }
 
+/// Returns a hold for each group that another unfinished cutover moves.
 fn claims(plan: &Plan, observation: &Observation) -> Vec<HoldReason> {
     let mut claims = Vec::new();
     for (index, by) in &observation.claimed {
@@ -220,6 +226,7 @@ fn claims(plan: &Plan, observation: &Observation) -> Vec<HoldReason> {
     claims
 }
 
+/// Returns a hold for everything about one group that prevents the start. `as_is` is true with `--baseline-as-is`.
 fn refusals(
     plan: &Plan,
     (group, image, around): (&Group, &GroupImage, Option<&Around>),
@@ -259,6 +266,7 @@ fn refusals(
     refusals
 }
 
+/// Returns why a group's weights prevent the start, and the remedy. `None` if they do not (semantics B2).
 fn weights_refused(
     plan: &Plan,
     pair: WeightPair,
@@ -304,7 +312,8 @@ fn weights_refused(
     ))
 }
 
-/// Returns a refusal for each entry of the plan that is the same group as an earlier one, among those that were read.
+/// Returns a refusal for each entry of the plan that is the same group as an earlier entry. Only groups that were read
+/// are compared.
 fn twice(found: &[(&Group, GroupImage)]) -> Vec<HoldReason> {
     let mut refusals = Vec::new();
     for (index, (group, image)) in found.iter().enumerate() {

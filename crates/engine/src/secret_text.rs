@@ -1,11 +1,13 @@
-//! The patterns of secrets in a text (semantics M7).
+//! Finds secrets in a text by patterns (semantics M7).
 //!
-//! Secrets whose value is known are handled by `reach::secrets`. Here only the text is known: names that a secret follows
-//! (`--token …`, `TOKEN=…`, `Authorization: …`), keys of services, URLs that are a key themselves.
+//! Secrets whose values are known are handled by `reach::secrets`. This module knows only the text. It looks for names
+//! that a secret follows (`--token …`, `TOKEN=…`, `Authorization: …`), for keys of known services, and for URLs that
+//! are a key by themselves.
 
 use std::ops::Range;
 
-/// Parts of the names of arguments, variables, headers and keys of a URL's query that a secret follows.
+/// Parts of names after which a secret follows. The names are those of arguments, variables, headers and keys in a
+/// URL's query.
 const TELLING: [&str; 11] = [
     "token",
     "secret",
@@ -20,19 +22,20 @@ const TELLING: [&str; 11] = [
     "session",
 ];
 
-/// The same, as whole words of a name.
+/// Whole words of such names after which a secret follows.
 const TELLING_WORDS: [&str; 5] = ["key", "sig", "pass", "pwd", "auth"];
 
-/// Last words of names that are followed by the place or kind of a secret, not by the secret.
+/// Last words of names that are followed by the location or kind of a secret, not by the secret itself.
 const HARMLESS_ENDS: [&str; 17] = [
     "file", "path", "dir", "id", "ids", "name", "names", "arn", "env", "from", "mode", "type",
     "method", "ref", "url", "ttl", "timeout",
 ];
 
-/// Arguments of many programs that have other meanings too: they may be secrets.
+/// Names of arguments that are followed by a secret in some programs only.
 const DOUBTFUL: [&str; 4] = ["key", "auth", "sig", "session"];
 
-/// Prefixes of keys of services. Sources: Slack API, token types; GitHub and GitLab, token prefixes; Standard Webhooks.
+/// Prefixes of the keys of services. Sources: Slack API, token types; GitHub and GitLab, token prefixes; Standard
+/// Webhooks.
 const KEY_PREFIXES: [&str; 13] = [
     "xoxb-",
     "xoxp-",
@@ -49,7 +52,7 @@ const KEY_PREFIXES: [&str; 13] = [
     "sk_live_",
 ];
 
-/// Hosts that ask for no other key than the URL itself, by the ends of their names, and the prefixes of their paths.
+/// Hosts for which the URL itself is the only key: the end of the host's name, and the beginning of the path.
 ///
 /// Sources: Slack, Incoming webhooks; Discord, Webhook resource; Microsoft Teams, Incoming Webhook and Workflows;
 /// `PagerDuty`, Events API v1 integration URLs; Google Chat, webhooks; Zapier; Opsgenie and Splunk On-Call, integration
@@ -69,10 +72,10 @@ const KEY_HOSTS: [(&str, &str); 12] = [
     ("hooks.zapier.com", "/"),
 ];
 
-/// Words between the name of a header and its secret.
+/// Words that may stand between the name of a header and its secret.
 const SCHEMES: [&str; 4] = ["bearer", "basic", "token", "apikey"];
 
-/// Returns true if a secret follows this name.
+/// Returns true if a secret usually follows this name.
 pub fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
@@ -80,7 +83,8 @@ pub fn is_telling(name: &str) -> bool {
     name != "idempotency-key" && (telling || words.any(|word| TELLING_WORDS.contains(&word)))
 }
 
-/// Returns the scheme and the host of a URL, which is all of it that is shown; the text itself if it is not a URL.
+/// Returns the scheme and the host of a URL, which are the only parts that may be shown. Returns the text itself if it
+/// is not a URL.
 pub fn url_shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -90,7 +94,7 @@ pub fn url_shown(url: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-/// Returns true if the URL itself is a key: anybody who has it may use it.
+/// Returns true if a URL is a key by itself: anybody who has the URL may use it.
 pub fn is_key(url: &str) -> bool {
     let Some((_, rest)) = url.split_once("://") else {
         return false;
@@ -106,18 +110,18 @@ pub fn is_key(url: &str) -> bool {
     })
 }
 
-/// A secret in a text.
+/// A probable secret in a list of words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSecret {
-    /// The index of its word.
+    /// The index of the word that it is in.
     pub word: usize,
-    /// Its place in the word, in bytes.
+    /// Its location in the word, as a range of bytes.
     pub range: Range<usize>,
-    /// True if it almost certainly is one; false if it may be.
+    /// True if it is almost certainly a secret; false if it may be one.
     pub certain: bool,
 }
 
-/// Finds probable secrets in the words of a command, or in any text as its only word.
+/// Finds probable secrets in the words of a command. For any other text, pass it as the only word.
 pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<FoundSecret> {
     let mut found = Vec::new();
     let mut before = ExpectedWord::Nothing;
@@ -129,7 +133,7 @@ pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<FoundSecret> {
             found: &mut found,
         };
         if word.contains(char::is_whitespace) {
-            // A script or a header has words of its own.
+            // A script or a header is a word with words of its own.
             scan.expected = ExpectedWord::Nothing;
             let secret = matches!(before, ExpectedWord::Doubtful | ExpectedWord::Secret);
             if secret && !word.trim_start().starts_with('-') {
@@ -148,7 +152,7 @@ pub fn find<T: AsRef<str>>(words: &[T]) -> Vec<FoundSecret> {
     found
 }
 
-/// Returns the words as one text, with stars in place of probable secrets.
+/// Returns the words as one text, with `***` in place of each probable secret.
 pub fn command_shown<T: AsRef<str>>(words: &[T]) -> String {
     let found = find(words);
     let mut shown: Vec<String> = Vec::new();
@@ -164,7 +168,7 @@ pub fn command_shown<T: AsRef<str>>(words: &[T]) -> String {
     shown.join(" ")
 }
 
-/// Returns the text with something else in place of these parts.
+/// Returns the text with each of these parts replaced by the result of `stars`. `parts` are ranges of bytes.
 pub fn starred(text: &str, mut parts: Vec<Range<usize>>, stars: impl Fn(&str) -> String) -> String {
     parts.sort_by_key(|part| part.start);
     let (mut shown, mut at) = (String::new(), 0);
@@ -180,16 +184,20 @@ pub fn starred(text: &str, mut parts: Vec<Range<usize>>, stars: impl Fn(&str) ->
     shown
 }
 
-/// The meaning of the next word, by the one before.
+/// The meaning of the next word, by the word before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExpectedWord {
+    /// Nothing special: an ordinary word.
     Nothing,
+    /// It may be a secret.
     Doubtful,
+    /// It is a secret.
     Secret,
-    /// `user:password`, or a user alone.
+    /// It is `user:password`, or a user alone.
     UserAndPassword,
 }
 
+/// The state of the search within one word.
 struct WordScan<'f> {
     word: usize,
     expected: ExpectedWord,
@@ -205,7 +213,7 @@ impl WordScan<'_> {
         });
     }
 
-    /// Checks one token of a word, and notes the meaning of the next one.
+    /// Checks one token of a word, and sets the meaning of the next one.
     fn token(&mut self, word: &str, range: Range<usize>) {
         let text = &word[range.clone()];
         let expected = std::mem::replace(&mut self.expected, ExpectedWord::Nothing);
@@ -237,7 +245,7 @@ impl WordScan<'_> {
             return;
         }
         let Some(at) = text.find(['=', ':']) else {
-            // `--token`, whose secret is the next word.
+            // An argument such as `--token`, whose secret is the next word.
             if text.starts_with('-') {
                 self.expected = expects(text);
             }
@@ -256,7 +264,7 @@ impl WordScan<'_> {
             return;
         }
         if value.is_empty() {
-            // `Authorization:`, whose secret is the next word.
+            // A name such as `Authorization:`, whose secret is the next word.
             self.expected = expected;
         } else if is_literal(value) {
             self.push(
@@ -266,7 +274,7 @@ impl WordScan<'_> {
         }
     }
 
-    /// Checks a user, which a password may follow.
+    /// Checks a text that may be `user:password`.
     fn password(&mut self, text: &str, range: Range<usize>) {
         if let Some((user, password)) = text.split_once(':')
             && is_literal(password)
@@ -275,7 +283,7 @@ impl WordScan<'_> {
         }
     }
 
-    /// Checks a URL: a user's password, a path that is a key, keys in the query.
+    /// Checks a URL for the password of a user, a path that is a key, and keys in the query.
     fn url(&mut self, word: &str, range: Range<usize>) {
         let url = &word[range.clone()];
         let Some((scheme, rest)) = url.split_once("://") else {
@@ -308,7 +316,7 @@ impl WordScan<'_> {
     }
 }
 
-/// Returns the meaning of the word that follows a name.
+/// Returns the meaning of the word after a name.
 fn expects(name: &str) -> ExpectedWord {
     if matches!(name, "-u" | "--user" | "--proxy-user") {
         return ExpectedWord::UserAndPassword;
@@ -324,20 +332,20 @@ fn expects(name: &str) -> ExpectedWord {
     ExpectedWord::Secret
 }
 
-/// Returns true if a value is meant literally: it is no variable, no path and no word like `true`.
+/// Returns true if a value is meant literally, and not a variable, a path or a word like `true`.
 fn is_literal(value: &str) -> bool {
     let elsewhere = ["$", "`", "@", "/", "./", "~", "file:", "arn:", "<", "{"];
     let plain = [
         "true", "false", "yes", "no", "on", "off", "none", "null", "***",
     ];
-    // `$(…)secret` is more than a reference.
+    // A text such as `$(…)secret` has a literal part after the reference.
     let more = value.starts_with("$(") && !value.ends_with(')');
     !value.is_empty()
         && (more || !elsewhere.iter().any(|begin| value.starts_with(begin)))
         && !plain.contains(&value.to_ascii_lowercase().as_str())
 }
 
-/// The words of a script, without its quotes and signs.
+/// Returns the words of a script as ranges of bytes, without quotes, brackets and separators.
 fn tokens(text: &str) -> Vec<Range<usize>> {
     let mut tokens = Vec::new();
     let mut start = None;
@@ -352,7 +360,7 @@ fn tokens(text: &str) -> Vec<Range<usize>> {
         if character == '}' {
             inside_reference = false;
         }
-        // In a URL, `&` parts a query.
+        // In a URL, `&` separates the parts of a query.
         let edge = edge && !(character == '&' && in_url);
         if start.is_none() {
             in_url = false;

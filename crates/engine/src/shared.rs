@@ -1,4 +1,4 @@
-//! A value that many hold, and that is compared far more often than it changes.
+//! A value with many copies, which is compared far more often than it changes.
 
 use std::cmp::Ordering;
 use std::ops::Deref;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value whose copies share it. It compares as the value does, and with its own copies at once: as a key of maps it
-/// costs no more than a number, although it may hold a dozen texts.
+/// A value whose copies share it. Two copies of one value are equal at once, without a comparison of the values. So it
+/// is a cheap key of a map even if it holds many texts.
 #[derive(Debug)]
 pub struct Shared<T>(Arc<T>);
 

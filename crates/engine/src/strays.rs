@@ -1,4 +1,5 @@
-//! Members of a group that hold weight beside the baseline's: a revert cannot take their traffic back (semantics L6).
+//! Members of a group, other than the old and the new one, that hold weight after a revert. The revert cannot take
+//! their traffic back (semantics L6).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,30 +7,30 @@ use super::lists;
 use super::record::{GroupImage, GroupName, RecordSet};
 use super::units::{Share, Weight};
 
-/// A member that holds weight and that the baseline did not have with this weight.
+/// A member with a weight above 0 that the baseline did not have, or had with another weight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Stray {
-    /// Its group.
+    /// The member's group.
     pub group: GroupName,
-    /// Its set identifier.
+    /// The member's set identifier.
     pub set_identifier: String,
-    /// Its weight.
+    /// The member's weight, 1 to 255.
     pub weight: Weight,
     /// The sum of the weights of all members of the group.
     pub of: u32,
-    /// The target of its alias, or its values.
+    /// The target of the member's alias, or its values, for people.
     pub target: String,
 }
 
 impl Stray {
-    /// Its share of the answers.
+    /// Returns the member's share of the group's answers.
     pub fn share(&self) -> Share {
         Share::of(self.weight, self.of)
     }
 }
 
-/// Returns the members of a group that hold weight and are neither one of the baseline's two, nor were a further member
-/// of it with the same weight. `image` is the group as read now.
+/// Returns the members of a group that hold weight and are neither its old nor its new one, and that the baseline did
+/// not have with the same weight. `image` is the group as read now.
 pub fn strays(group: &GroupName, baseline: &GroupImage, image: &GroupImage) -> Vec<Stray> {
     let members = [&image.old, &image.new].into_iter().chain(&image.others);
     let of = members.map(|member| u32::from(member.weight.0)).sum();
@@ -52,6 +53,7 @@ pub fn strays(group: &GroupName, baseline: &GroupImage, image: &GroupImage) -> V
     strays
 }
 
+/// Returns the target of a member's alias, or its values, for people.
 fn target(member: &RecordSet) -> String {
     match &member.alias {
         Some(alias) => alias.dns_name.trim_end_matches('.').to_owned(),

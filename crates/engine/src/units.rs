@@ -1,4 +1,4 @@
-//! Shares, weights, names and identifiers: the small types that keep the big ones honest.
+//! Small types that keep numbers and texts of different meaning apart: shares, weights, names and identifiers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,60 +7,62 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-/// The new side's share of the traffic, in percent, kept as an exact decimal (millionths of a percent).
+/// The new side's share of the traffic, from 0 to 100 %. Stored exactly, in millionths of a percent.
 ///
-/// Six decimals are enough to write the smallest share that Route 53 can express: 1/256 is 0.390625 %.
+/// Six decimals are enough for the smallest share that Route 53 can express: 1 of 256 is 0.390625 %.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Share(u32);
 
-/// A Route 53 record weight. Route 53 takes the integers 0 to 255, which is exactly a `u8`.
+/// The weight of a Route 53 record, 0 to 255.
 ///
 /// Source: Route 53 API Reference, `ResourceRecordSet$Weight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Weight(pub u8);
 
-/// The weights of the two members of a group, always written together.
+/// The weights of the two members of a group. Both are always written together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WeightPair {
-    /// The old cluster's weight.
+    /// The weight of the old cluster's record.
     pub old: Weight,
-    /// The new cluster's weight.
+    /// The weight of the new cluster's record.
     pub new: Weight,
 }
 
-/// The reason why a text is not a share, or a share cannot be expressed as weights.
+/// Why a text is not a share, or why a share cannot be expressed as weights.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ShareError {
-    /// A number without a unit.
+    /// The text is a number without a unit.
     #[error("`{0}` has no unit; write `{0}%`")]
     NoUnit(String),
-    /// Not a number.
+    /// The text is not a number with a percent sign.
     #[error("`{0}` is not a percentage; write for example `5%`")]
     NotANumber(String),
-    /// Below 0 % or above 100 %.
+    /// The percentage is below 0 or above 100.
     #[error("`{0}` is not between 0% and 100%")]
     OutOfRange(String),
-    /// More than six decimals.
+    /// The percentage has more than six decimals.
     #[error("`{0}` has more than six decimals")]
     TooPrecise(String),
-    /// The closest pair of weights gives nothing to the new side.
+    /// The closest pair of weights gives the new side nothing.
     #[error(
         "{0} rounds to 0; the smallest share that Route 53 can express is 0.390625% (1 of 256)"
     )]
     RoundsToZero(Share),
 }
 
+/// The number of millionths in one percent.
 const MILLIONTHS: u32 = 1_000_000;
 
 impl Share {
-    /// No traffic.
+    /// 0 %: the new side gets no traffic.
     pub const ZERO: Self = Self(0);
-    /// All traffic.
+    /// 100 %: the new side gets all traffic.
     pub const FULL: Self = Self(100 * MILLIONTHS);
 
-    /// A weight's share of the weights of a whole group, rounded; [`Share::ZERO`] if they are all zero.
+    /// Returns the share that a weight has of `all`, the sum of the weights of its group, rounded to a millionth of a
+    /// percent. Returns [`Share::ZERO`] if that sum is 0.
     pub fn of(weight: Weight, all: u32) -> Self {
         if all == 0 {
             return Self::ZERO;
@@ -72,22 +74,22 @@ impl Share {
         u32::try_from((scaled + all / 2) / all).map_or(Self::FULL, Self)
     }
 
-    /// A whole number of percent; more than 100 becomes 100.
+    /// Returns a share of a whole number of percent. Numbers above 100 count as 100.
     pub fn percent(percent: u8) -> Self {
         Self(u32::from(percent.min(100)) * MILLIONTHS)
     }
 
-    /// The share in millionths of a percent.
+    /// Returns the share in millionths of a percent, 0 to 100,000,000.
     pub fn millionths(self) -> u32 {
         self.0
     }
 
-    /// The share in percent, for people and JSON. Exact to six decimals.
+    /// Returns the share in percent, for people and JSON. Exact to six decimals.
     pub fn as_percent(self) -> f64 {
         f64::from(self.0) / f64::from(MILLIONTHS)
     }
 
-    /// The whole number of percent, if it is one.
+    /// Returns the share as a whole number of percent, 0 to 100. `None` if it has decimals.
     pub fn whole_percent(self) -> Option<u8> {
         if !self.0.is_multiple_of(MILLIONTHS) {
             return None;
@@ -122,7 +124,11 @@ impl FromStr for Share {
     }
 }
 
-/// Reads a decimal number of percent exactly, without passing through floating point.
+/// Parses a decimal number of percent into millionths of a percent. Does not use floating point, which would round.
+/// `shown` is the text for errors.
+///
+/// # Errors
+/// The text is not a number, is out of range, or has more than six decimals.
 fn parse_millionths(number: &str, shown: &str) -> Result<u32, ShareError> {
     if number.starts_with('-') && number[1..].parse::<f64>().is_ok() {
         return Err(ShareError::OutOfRange(shown.to_owned()));
@@ -137,7 +143,7 @@ fn parse_millionths(number: &str, shown: &str) -> Result<u32, ShareError> {
     let Ok(rest) = format!("{decimals:0<6}").parse::<u32>() else {
         return Err(ShareError::NotANumber(shown.to_owned()));
     };
-    // A number too large for the arithmetic is out of range as well.
+    // A number that is too large for the arithmetic is out of range too.
     let value = whole
         .parse::<u32>()
         .ok()
@@ -154,7 +160,7 @@ fn is_digits(text: &str) -> bool {
 }
 
 impl WeightPair {
-    /// A pair from bare numbers.
+    /// Returns a pair of these two weights.
     pub fn new(old: u8, new: u8) -> Self {
         Self {
             old: Weight(old),
@@ -162,13 +168,14 @@ impl WeightPair {
         }
     }
 
-    /// The closest pair of weights to a share of the new side.
+    /// Returns the pair of weights that is closest to a share (semantics I1).
     ///
-    /// Whole percents are written out of 100; others as the pair up to 255 that is closest, and among equally close
-    /// ones the pair with the smallest sum.
+    /// A whole number of percent is written as two weights with the sum 100. For any other share the result is the pair
+    /// of weights up to 255 whose ratio is closest. If several pairs are equally close, it is the one with the smallest
+    /// sum.
     ///
     /// # Errors
-    /// A share above zero that rounds to zero.
+    /// The share is above zero, but the closest pair gives the new side nothing.
     pub fn closest(share: Share) -> Result<Self, ShareError> {
         if let Some(percent) = share.whole_percent() {
             return Ok(Self::new(100 - percent, percent));
@@ -181,12 +188,13 @@ impl WeightPair {
         }
     }
 
-    /// The sum of both weights. It must never be written as zero: Route 53 then answers evenly.
+    /// Returns the sum of both weights. A pair with the sum 0 must never be written, because Route 53 then splits the
+    /// traffic evenly.
     pub fn sum(self) -> u16 {
         u16::from(self.old.0) + u16::from(self.new.0)
     }
 
-    /// The new side's share of this pair, to the nearest millionth of a percent; none if both weights are zero.
+    /// Returns the new side's share by this pair, to the nearest millionth of a percent. `None` if both weights are 0.
     pub fn share(self) -> Option<Share> {
         let sum = u64::from(self.sum());
         if sum == 0 {
@@ -209,11 +217,11 @@ impl fmt::Display for WeightPair {
     }
 }
 
-/// Searches all pairs up to 255 for the one whose ratio is closest, comparing exact fractions.
+/// Returns the pair of weights up to 255 whose ratio is closest to a share. Compares exact fractions of integers.
 fn closest_ratio(share: Share) -> WeightPair {
     let full = i64::from(Share::FULL.0);
     let wanted = i64::from(share.0);
-    // Begin with nothing for the new side, which is off by the whole share.
+    // The first candidate gives the new side nothing, so it is off by the whole share.
     let mut best = (WeightPair::new(1, 0), wanted, 1);
     for old in 0..=u8::MAX {
         for new in 0..=u8::MAX {
@@ -224,7 +232,7 @@ fn closest_ratio(share: Share) -> WeightPair {
             }
             // The distance |new/sum - wanted/full| as the fraction `gap / (sum * full)`.
             let gap = (i64::from(new) * full - wanted * sum).abs();
-            // Neither product passes 510 * 100,000,000 * 510, which is far below what an i64 holds.
+            // Neither product exceeds 510 * 100,000,000 * 510, which is far less than an `i64` can hold.
             let (left, right) = (gap * best.2, best.1 * sum);
             let closer = left < right || (left == right && pair.sum() < best.0.sum());
             if closer {
@@ -235,7 +243,7 @@ fn closest_ratio(share: Share) -> WeightPair {
     best.0
 }
 
-/// Implements `Debug` and serde for a text newtype whose clones share the text.
+/// Implements `Debug` and serde for a text type whose clones share the text.
 macro_rules! shared_text {
     ($name:ident) => {
         impl fmt::Debug for $name {
@@ -258,7 +266,8 @@ macro_rules! shared_text {
     };
 }
 
-/// Makes a text newtype that is the same text in JSON. A clone shares the text: every round copies each name many times.
+/// Defines a text type that is the same text in JSON. Clones share the text, because every round copies each name many
+/// times.
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -266,7 +275,7 @@ macro_rules! text_newtype {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -295,29 +304,29 @@ macro_rules! text_newtype {
 }
 
 text_newtype! {
-    /// A cutover's name: `[a-z0-9-]`, unique in the journal. It is also the name of its stream.
+    /// The name of a cutover: `[a-z0-9-]`, unique in the journal. Also the name of its stream.
     CutoverName
 }
 text_newtype! {
-    /// A hosted zone's identifier, without the `/hostedzone/` prefix.
+    /// The ID of a hosted zone, without the `/hostedzone/` prefix.
     ZoneId
 }
 text_newtype! {
-    /// The identifier of a submitted change, without the `/change/` prefix.
+    /// The ID of a change that Route 53 accepted, without the `/change/` prefix.
     ChangeId
 }
 text_newtype! {
-    /// One running controller process. A new one is made at every start.
+    /// The ID of one controller process. Every start makes a new one.
     ControllerId
 }
 text_newtype! {
-    /// One intended write; all its batches and replies carry it.
+    /// The ID of one intended write, change of jobs or call. All batches and replies of it carry this ID.
     WriteId
 }
 
 impl ZoneId {
-    /// Returns true if a zone is written as an ID and not as a name. Source: Route 53 API Reference, `ResourceId`: at most 32
-    /// characters.
+    /// Returns true if a zone is written as an ID and not as a name. Source: Route 53 API Reference, `ResourceId`: at
+    /// most 32 characters.
     pub fn is_written_as(zone: &str) -> bool {
         let rest = zone.strip_prefix('Z').unwrap_or("");
         let fits = rest
@@ -327,19 +336,20 @@ impl ZoneId {
     }
 }
 
-/// A DNS name in the form in which names are compared: lower case, no trailing dot, `*` for `\052`.
+/// A DNS name in the form in which names are compared: lower case, without the trailing dot, with `*` for `\052`
+/// (semantics I2).
 ///
-/// A clone shares the text.
+/// Clones share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsName(Arc<str>);
 
 shared_text!(DnsName);
 
 impl DnsName {
-    /// Normalises a name.
+    /// Converts a DNS name to the form in which names are compared.
     ///
-    /// Route 53 stores names in lower case, returns them with a trailing dot, and escapes everything outside
-    /// `a-z0-9-_` in octal. Source: Route 53 Developer Guide, DNS domain name format.
+    /// Route 53 stores names in lower case, returns them with a trailing dot, and escapes everything outside `a-z0-9-_`
+    /// in octal. Source: Route 53 Developer Guide, DNS domain name format.
     pub fn new(name: &str) -> Self {
         let lower = name.trim().to_ascii_lowercase();
         let bare = lower.strip_suffix('.').unwrap_or(&lower);
@@ -349,18 +359,18 @@ impl DnsName {
         Self(bare.into())
     }
 
-    /// Returns true if `written`, in any form, is this name.
+    /// Returns true if `written` is this name, in any of the forms that Route 53 accepts or returns.
     pub fn is_written(&self, written: &str) -> bool {
-        // Route 53 mostly returns exactly this text and a dot.
+        // A shortcut: Route 53 mostly returns exactly this text and a dot.
         written.strip_suffix('.') == Some(self.as_str()) || Self::new(written) == *self
     }
 
-    /// The normalised text.
+    /// Returns the name in the form in which names are compared.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns true if this name lies in the zone, or is its apex.
+    /// Returns true if this name lies in the zone, or is the name of the zone itself.
     pub fn is_in_zone(&self, zone: &Self) -> bool {
         self.0 == zone.0
             || self
@@ -376,19 +386,19 @@ impl fmt::Display for DnsName {
     }
 }
 
-/// Identifies an alarm: its name, and its region if that is not the plan's.
+/// Identifies an alarm by its name, and by its region if that is not the plan's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlarmId {
-    /// The region; none means the region of the plan, or of the environment.
+    /// The alarm's region. `None` means the plan's region, or else the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The alarm's name, exactly as CloudWatch has it (case counts). For an alarm in another account than the plan's, its
-    /// ARN, so that two accounts may have alarms of the same name.
+    /// The alarm's name, exactly as CloudWatch has it (case counts). For an alarm in another account than the plan's,
+    /// its ARN, so that two accounts may have alarms of the same name.
     pub name: String,
 }
 
 impl AlarmId {
-    /// An alarm of another account than the plan's.
+    /// Returns the ID of an alarm in another account than the plan's. `number` is the number of that account.
     pub fn in_account(number: &str, region: Option<&str>, name: &str) -> Self {
         let place = region.unwrap_or_default();
         Self {
@@ -397,18 +407,18 @@ impl AlarmId {
         }
     }
 
-    /// The alarm's name within its account.
+    /// Returns the alarm's name within its account.
     pub fn bare_name(&self) -> &str {
         in_another_account(&self.name).map_or(&self.name, |(_, name)| name)
     }
 
-    /// The number of the account, if it is not the plan's.
+    /// Returns the number of the alarm's account. `None` if it is the plan's account.
     pub fn account_number(&self) -> Option<&str> {
         in_another_account(&self.name).map(|(number, _)| number)
     }
 }
 
-/// The account's number and the bare name of an alarm that is named by its ARN.
+/// Returns the account's number and the bare name of an alarm that is named by its ARN. `None` for any other name.
 pub(crate) fn in_another_account(name: &str) -> Option<(&str, &str)> {
     let (head, bare) = name.split_once(":alarm:")?;
     let mut parts = head.strip_prefix("arn:")?.split(':');
@@ -420,7 +430,7 @@ pub(crate) fn in_another_account(name: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// An alarm's name for people, with its account if that is not the plan's, and its region if there is one.
+/// Returns an alarm's name for people: with the account if that is not the plan's, and with the region if there is one.
 pub(crate) fn shown_alarm(name: &str, region: Option<&str>) -> String {
     match (in_another_account(name), region) {
         (Some((number, bare)), Some(region)) => format!("{bare} ({number}, {region})"),
@@ -442,7 +452,8 @@ mod tests {
 
     use super::*;
 
-    /// The distance of a pair from a share, as the fraction `(gap, sum)` of a common denominator.
+    /// Returns the distance of a pair from a share, as a fraction: (numerator, denominator). All fractions have the
+    /// common factor `Share::FULL` in the denominator left out.
     fn distance(pair: WeightPair, share: Share) -> (u128, u128) {
         let new = u128::from(pair.new.0) * u128::from(Share::FULL.millionths());
         let wanted = u128::from(share.millionths()) * u128::from(pair.sum());

@@ -1,4 +1,4 @@
-//! Judges gates by their readings: Pass, Fail, Unknown or not judged, with the reason (semantics C).
+//! Judges gates by their readings: pass, fail, unknown or not judged, with the reason (semantics C).
 
 pub use crate::evidence::verdict::{Unknown, Verdict};
 
@@ -14,30 +14,30 @@ use super::plan::{AlarmGate, NoData};
 use super::state::State;
 use super::units::AlarmId;
 
-/// All gates of a cutover, judged in one round.
+/// The verdicts on all gates of a cutover in one round.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GateJudgements {
-    /// The gates, alarms first.
+    /// Each gate with its verdict: first the alarms, then the metric gates.
     pub gates: Vec<(GateId, Verdict)>,
-    /// The fallback alarms.
+    /// Each fallback alarm with its verdict.
     pub fallbacks: Vec<(AlarmId, Verdict)>,
-    /// Fallback alarms that are in ALARM now; only these block an automatic revert.
+    /// The fallback alarms that are in ALARM now. Only these prevent an automatic revert.
     pub fallbacks_red: Vec<AlarmId>,
-    /// The evidence that the metric gates were judged by.
+    /// The evidence by which the metric gates were judged.
     pub weighed: Weighed,
-    /// The events to journal.
+    /// The facts that the journal must record, whatever is decided.
     pub events: Vec<Event>,
 }
 
 impl GateJudgements {
-    /// Returns true if every gate passes.
+    /// Returns true if every gate passes. Fallback alarms are not considered.
     pub fn passes(&self) -> bool {
         self.gates
             .iter()
             .all(|(_, verdict)| *verdict == Verdict::Pass)
     }
 
-    /// Returns the first gate that fails on the new side only, or else the first failing gate.
+    /// Returns the first gate that fails on the new side only, or else the first gate that fails. `None` if none fails.
     pub fn failure(&self) -> Option<(&GateId, &RevertCause)> {
         let mut first = None;
         for (gate, verdict) in &self.gates {
@@ -52,17 +52,17 @@ impl GateJudgements {
         first
     }
 
-    /// Returns true if the gate fails on the old side too, so that a revert would not help.
+    /// Returns true if a gate fails on the old side too, so that a revert would not help.
     pub fn fails_on_both(&self, gate: &GateId) -> bool {
         self.weighed.old_too.contains(gate)
     }
 }
 
-/// Judges all gates and fallback alarms.
+/// Judges all gates and fallback alarms. The result depends only on the state and the readings.
 pub fn judge(state: &State, observation: &Observation) -> GateJudgements {
     let mut judgement = GateJudgements::default();
     for gate in &state.plan().gates.alarms {
-        // Before the start the new side has no traffic, so it has no data (semantics C2).
+        // Before the start the new side has no traffic, so its alarms have no data (semantics C2).
         let no_data = if state.has_started() {
             gate.no_data
         } else {
@@ -74,8 +74,8 @@ pub fn judge(state: &State, observation: &Observation) -> GateJudgements {
         judgement.gates.push((id, verdict));
     }
     for gate in &state.plan().gates.fallback_alarms {
-        // At an old share of 0 the old side has no traffic, so it has no data (semantics C2). Before the start it has all
-        // of it (semantics L14).
+        // While the old share is 0, the old side has no traffic, so its alarms have no data (semantics C2). Before the
+        // start the old side has all traffic (semantics L14).
         let no_data = if state.old_is_idle() {
             NoData::Pass
         } else {
@@ -108,12 +108,13 @@ pub fn judge(state: &State, observation: &Observation) -> GateJudgements {
     judgement
 }
 
-/// Returns true if the alarm's history must be read to judge it: it is not red now, but changed its state since the first
-/// write, and that change has not been judged.
+/// Returns true if an alarm's history must be read to judge it: the alarm is not red now, but changed its state since
+/// the first write, and that change was not judged.
 pub fn needs_history(state: &State, alarm: &AlarmId, reading: &AlarmReading) -> bool {
     unjudged_transition(state, alarm, reading).is_some()
 }
 
+/// Returns true if an alarm is in ALARM now.
 fn is_red(observation: &Observation, alarm: &AlarmId) -> bool {
     matches!(
         observation.alarms.get(alarm),
@@ -124,10 +125,13 @@ fn is_red(observation: &Observation, alarm: &AlarmId) -> bool {
     )
 }
 
+/// Returns an Unknown verdict with this reason.
 fn unknown(why: &str) -> Verdict {
     Verdict::Unknown(Unknown::Other(why.to_owned()))
 }
 
+/// Judges one alarm by its reading. `no_data` is what INSUFFICIENT_DATA counts as. Adds facts for the journal to
+/// `events`.
 fn judge_alarm(
     state: &State,
     observation: &Observation,
@@ -169,7 +173,8 @@ fn judge_alarm(
     }
 }
 
-/// Arms an ignored alarm that is OK for the first time: it counts from now on, but its time in ALARM until now does not.
+/// Returns the facts that arm an ignored alarm, which was read OK. From now on it counts. Its time in ALARM until now
+/// does not.
 fn arm(alarm: &AlarmId, reading: &AlarmReading) -> Vec<Event> {
     let mut events = vec![Event::AlarmArmed {
         alarm: alarm.clone(),
@@ -188,6 +193,7 @@ fn arm(alarm: &AlarmId, reading: &AlarmReading) -> Vec<Event> {
     events
 }
 
+/// Judges an alarm that is red now: it fails, unless it is ignored.
 fn judge_red(
     state: &State,
     alarm: &AlarmId,
@@ -213,12 +219,13 @@ fn judge_red(
     })
 }
 
-/// The age up to which changes of state before the start are journaled. Flaps are looked for from a minute before the first
-/// write (semantics C3), by a clock that may be off by a minute (D3), so older changes do not matter.
+/// The age up to which changes of state before the start are journaled. Alarms are searched for flaps from a minute
+/// before the first write (semantics C3), by a clock that may be off by a minute (semantics D3). Older changes
+/// therefore do not matter.
 const START_LOOKS_BACK: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns the changes of state of the alarms before the start. The alarms were read and nothing held, so a time in ALARM
-/// that was over by then is neither a flap nor caused by the new side: it has been judged (semantics C3).
+/// Returns the last changes of the alarms' states before the start as judged. The alarms were read and nothing held, so
+/// a time in ALARM that was over by then was not caused by the new side, and is no flap (semantics C3).
 pub fn seen_before_start(state: &State, observation: &Observation, now: Timestamp) -> Vec<Event> {
     let mut seen = Vec::new();
     for gate in state.plan().alarms() {
@@ -243,7 +250,8 @@ pub fn seen_before_start(state: &State, observation: &Observation, now: Timestam
     seen
 }
 
-/// The alarm's last change of state, if it came after the first write and has not been judged.
+/// Returns the time of the alarm's last change of state. `None` if it came before the first write, was judged, or if
+/// the alarm is red or ignored.
 fn unjudged_transition(
     state: &State,
     alarm: &AlarmId,
@@ -268,8 +276,8 @@ fn unjudged_transition(
     Some(*at)
 }
 
-/// Judges a change of state between two readings by the alarm's history; none if there was no such change, or if the alarm
-/// was not in ALARM.
+/// Judges a change of state between two readings by the alarm's history. `None` if there was no such change, or if the
+/// alarm was not in ALARM.
 fn judge_flap(
     state: &State,
     observation: &Observation,
@@ -304,7 +312,7 @@ fn judge_flap(
     })
 }
 
-/// Journals that a gate begins or ceases to be Unknown; before the first write that does not count.
+/// Adds an event if a gate becomes Unknown, or can be judged again. Before the first write nothing is recorded.
 fn note_unknown(state: &State, alarm: &GateId, verdict: &Verdict, events: &mut Vec<Event>) {
     if !state.has_started() {
         return;

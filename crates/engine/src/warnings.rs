@@ -1,4 +1,4 @@
-//! Warnings before the start, by the plan and the readings (semantics K, L12).
+//! Warnings before the start, from the plan and the readings (semantics K2, L12).
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,12 @@ use super::plan::Plan;
 use super::preflight;
 use super::units::AlarmId;
 
-/// The time that CloudWatch may need beyond an alarm's own span until the alarm is red: late data, and its evaluation.
+/// The time that CloudWatch may need, beyond the time span that an alarm evaluates, until the alarm is red: for late
+/// data and the evaluation itself.
 const ALARM_DELAY: SignedDuration = SignedDuration::from_mins(5);
 
-/// Warns of bakes that end before a bad step could turn an alarm red. `spans` has the time that each alarm looks back; for a
-/// composite one, that of the slowest of its children.
+/// Returns a warning for each alarm that needs longer to turn red than a bake lasts. `spans` has the time span of data
+/// that each alarm evaluates; for a composite alarm, that of its slowest child.
 pub fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Vec<String> {
     let mut warnings = Vec::new();
     for (alarm, span) in spans {
@@ -43,7 +44,7 @@ pub fn short_bakes(plan: &Plan, spans: &BTreeMap<AlarmId, SignedDuration>) -> Ve
     warnings
 }
 
-/// Warns of surroundings of the groups that do not refuse the start.
+/// Returns the warnings about records around the groups that do not refuse the start.
 pub fn around(plan: &Plan, observation: &Observation) -> Vec<String> {
     let mut warnings = Vec::new();
     let seen = observation.groups.iter().zip(&observation.around);

@@ -1,4 +1,4 @@
-//! Side effects besides the weights: jobs and hooks.
+//! Ports for side effects besides the weights: jobs and hooks.
 
 use std::time::Duration;
 
@@ -9,15 +9,21 @@ use cutover_engine::hooks::HookAction;
 use cutover_engine::jobs::{HalfLook, JobHalf};
 use cutover_engine::plan::AwsSettings;
 
-/// Batch jobs and consumers that are switched off on one side and on on the other. Every call ends within
+/// Reads and switches batch jobs and consumers, each of which runs on one side only. Every call ends within
 /// [`JOB_WITHIN`](cutover_engine::decide::JOB_WITHIN), together with all processes that it started.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Looks at one half. `aws` are the plan's settings: the region and the role for calls to AWS.
+    /// Reads the state of one job on one side. `aws` has the plan's region and role for calls to AWS.
+    ///
+    /// # Errors
+    /// The job's state could not be read.
     async fn look(&self, aws: &AwsSettings, half: &JobHalf) -> Result<HalfLook, CallError>;
 
-    /// Switches one half on or off; it may be so already. An error of class `Transient` is ambiguous: the switch may
-    /// have been done. `key` is unique to this switch, and the same in every try of it.
+    /// Switches one job on one side on or off. Does nothing if the job is so already. `key` is unique to this switch,
+    /// and the same in every try of it.
+    ///
+    /// # Errors
+    /// The switch failed. After an error of class `Transient` it may still have been done, because the reply was lost.
     async fn turn(
         &self,
         aws: &AwsSettings,
@@ -27,33 +33,33 @@ pub trait Jobs: Send + Sync {
     ) -> Result<(), CallError>;
 }
 
-/// A hook to call.
+/// One call of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookRequest {
-    /// The command or request; references to secrets in it are filled in right before the call.
+    /// The command or HTTP request. References to secrets in it are filled in right before the call.
     pub action: HookAction,
-    /// The longest time for the call.
+    /// The longest time that the call may take.
     pub timeout: Duration,
-    /// The idempotency key.
+    /// The idempotency key: the same in every try of the same hook.
     pub key: String,
-    /// The event, as JSON.
+    /// The event that the hook receives, as JSON.
     pub input: String,
-    /// Processes that a command leaves behind go on after it.
+    /// True if processes that a command leaves behind may run on after it. False: they are killed with it.
     pub detach: bool,
 }
 
-/// The result of a call of a hook.
+/// The result of one call of a hook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HookAnswer {
-    /// The beginning of its output, without secrets.
+    /// The beginning of the hook's output, without secrets. Empty if there was none.
     pub output: String,
-    /// The reason for its failure, if it failed. Holds no secrets.
+    /// Why the call failed, without secrets. `None` if it succeeded.
     pub failure: Option<String>,
 }
 
-/// Calls hooks.
+/// Calls the hooks of plans.
 #[async_trait]
 pub trait Hooks: Send + Sync {
-    /// Calls a hook once. Ends within its timeout, together with all processes that it started.
+    /// Calls a hook once. The call ends within its timeout, together with all processes that it started.
     async fn call(&self, request: &HookRequest) -> HookAnswer;
 }

@@ -1,7 +1,7 @@
-//! The ports: traits for everything that the controller needs from outside. Adapters implement them; the controller
-//! knows nothing else.
+//! The ports: traits for everything that the controller needs from outside. Adapters implement them. The controller
+//! uses nothing else from outside.
 //!
-//! The clock and the cloud are here; the other ports are in files of their own, and re-exported here.
+//! This file has the clock and the services of AWS. The other ports have files of their own and are exported here.
 
 mod beside;
 mod error;
@@ -39,80 +39,81 @@ pub use journal::{
 pub use people::{DELIVER_WITHIN, Delivery, Notifier, Publication, Topics, Undelivered};
 pub use slots::{REVISION, SLOT_BYTES_MAX, SlotField, SlotItem, SlotPage, Slots, SwapAnswer};
 
-/// Reads the wall clock. Waiting is done with `tokio::time`, which the rehearsal's clock drives too.
+/// Reads the wall clock. To wait, code uses `tokio::time`, whose clock a rehearsal controls too.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// The current time of this machine.
+    /// Returns the current time of this machine.
     fn now(&self) -> Timestamp;
 
-    /// Waits until the next round over all cutovers: for `interval` after the round at `last`. A simulated clock may
-    /// wait longer, as long as it knows that nothing has changed.
+    /// Waits until the next round over all cutovers is due: `interval` after the round at `last`. A simulated clock may
+    /// wait longer if it knows that nothing has changed.
     ///
-    /// May be dropped and called again with the same `last` at any time.
+    /// The future may be dropped at any time, and the call repeated with the same `last`.
     async fn look_again(&self, last: Instant, interval: Duration) {
         tokio::time::sleep_until(last + interval).await;
     }
 }
 
-/// How much a call matters when calls are rationed: reverts go first and keep headroom.
+/// The urgency of a call when calls are rationed. Reverts go first, and part of the quota is reserved for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// Part of a revert.
+    /// The call is part of a revert.
     Revert,
-    /// Everything else.
+    /// Any other call.
     Normal,
 }
 
-/// A hosted zone.
+/// A hosted zone, as Route 53 describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone {
-    /// Its identifier, without prefix.
+    /// The zone's ID, without the `/hostedzone/` prefix.
     pub id: ZoneId,
-    /// Its name.
+    /// The zone's DNS name.
     pub name: DnsName,
-    /// It is a private zone.
+    /// True for a private zone.
     pub private: bool,
-    /// The number of record sets in it, if the service told it.
+    /// The number of record sets in the zone. `None` if the service did not say.
     pub record_count: Option<u64>,
 }
 
-/// One change of a batch.
+/// One change of a change batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordChange {
-    /// The action.
+    /// The kind of change.
     pub action: ChangeAction,
-    /// The whole record.
+    /// The whole record set, with all of its fields.
     pub record: RecordSet,
 }
 
-/// The action of a change.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ChangeAction {
-    /// Creates the record, which must not exist yet.
+    /// Creates the record set. Route 53 refuses this if it exists.
     Create,
-    /// Deletes the record, which must exist exactly so.
+    /// Deletes the record set. Route 53 refuses this unless all fields are equal.
     Delete,
-    /// Creates or overwrites the record.
+    /// Creates or overwrites the record set.
     Upsert,
 }
 
-/// A batch that Route 53 accepted.
+/// A change batch that Route 53 accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
-    /// The id for [`Dns::change_status`].
+    /// The ID of the change, for [`Dns::change_status`].
     pub change_id: ChangeId,
-    /// The reply's `Date`.
+    /// The time in the reply's `Date` header. `None` if the reply had none.
     pub server_time: Option<Timestamp>,
 }
 
-/// The types of record sets that are read around a name.
+/// The types of record sets that are read around a plan's names before the start (semantics L12).
 pub const AROUND_TYPES: [&str; 7] = ["A", "AAAA", "CNAME", "HTTPS", "NS", "SVCB", "TXT"];
 
-/// Returns these records and the record sets of this zone that their aliases lead to.
+/// Reads the record sets of this zone that the aliases among `records` lead to. Returns them together with `records`.
+/// Follows at most [`ALIASES_MAX`] aliases from one to the next.
 ///
 /// # Errors
-/// A call that failed.
+/// Route 53 could not be read.
 pub async fn follow_aliases(
     dns: &dyn Dns,
     account: &Account,
@@ -131,18 +132,21 @@ pub async fn follow_aliases(
     Ok(records)
 }
 
-/// The record sets of the groups that were asked for.
+/// The record sets of each group that was asked for, or why that group could not be read.
 pub type GroupReadings = BTreeMap<GroupName, Result<Vec<RecordSet>, CallError>>;
 
-/// DNS with weights: Route 53, or the simulated one. Every call ends within its own timeout.
+/// DNS with weighted records: Route 53, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Dns: Send + Sync {
-    /// Finds a zone by name or id. A name that fits no zone, or more than one, is a permanent error whose message lists
-    /// the candidates.
+    /// Finds a zone by its name or ID.
+    ///
+    /// # Errors
+    /// The call failed. If the name fits no zone, or more than one, the error is permanent and its message lists the
+    /// candidates.
     async fn find_zone(&self, account: &Account, zone: &ZoneRef) -> Result<Zone, CallError>;
 
-    /// Reads groups of one zone: every record set with each name and type, in as few calls as possible (single reads,
-    /// or pages of the whole zone). Every wanted group is a key of the answer; a group that does not exist has no
+    /// Reads groups of one zone: every record set with each name and type. Uses as few calls as possible: single reads,
+    /// or pages of the whole zone. Every group of `wanted` is a key of the result. A group that does not exist has no
     /// record sets.
     async fn read_groups(
         &self,
@@ -152,8 +156,12 @@ pub trait Dns: Send + Sync {
         urgency: Urgency,
     ) -> GroupReadings;
 
-    /// Reads the records around a plan's own before a start: every record set of these names that may matter, in as few
-    /// calls as groups. May return other records of the zone that come in the same pages.
+    /// Reads the record sets around the plan's own before a start: all of [`AROUND_TYPES`] for each name. Uses as few
+    /// calls as [`read_groups`](Self::read_groups). The result may have other records of the zone that came in the same
+    /// pages.
+    ///
+    /// # Errors
+    /// One of the reads failed.
     async fn read_around(
         &self,
         account: &Account,
@@ -177,14 +185,20 @@ pub trait Dns: Send + Sync {
         Ok(records)
     }
 
-    /// Finds the account's other hosted zones of the same kind whose names end with this zone's name, in one page of
-    /// 100 or a few.
+    /// Finds the account's other hosted zones of the same kind (public or private) whose names end with this zone's
+    /// name. Costs one call, or a few, for pages of 100 zones.
+    ///
+    /// # Errors
+    /// The zones could not be listed.
     async fn zones_below(&self, _account: &Account, _zone: &Zone) -> Result<Vec<Zone>, CallError> {
         Ok(Vec::new())
     }
 
-    /// Submits one batch, atomically, in one attempt. An error of class `Transient` is ambiguous: the change may have
-    /// been applied.
+    /// Submits one change batch in one attempt. Route 53 applies it as a whole or not at all.
+    ///
+    /// # Errors
+    /// The batch was refused, or the reply was lost. After an error of class `Transient` the change may have been
+    /// applied.
     async fn change(
         &self,
         account: &Account,
@@ -194,37 +208,37 @@ pub trait Dns: Send + Sync {
         urgency: Urgency,
     ) -> Result<Submitted, CallError>;
 
-    /// Asks if a change is in sync.
+    /// Reads if a change is in sync on all of Route 53's servers.
     async fn change_status(&self, account: &Account, change: &ChangeId) -> ChangeReading;
 
-    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock.
-    /// `None` before the first reply.
+    /// Returns the service's clock minus this machine's, as of now: the time of the newest reply, carried forward by
+    /// the monotonic clock. `None` before the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
-/// The longest time for reading this many alarms of one account: 5 s (semantics F1), and 200 ms more for every page of
-/// 100 beyond the 25 that the service's quota allows in that time. So a fleet of thousands is seen late rather than
-/// never.
+/// Returns the longest time that a read of `count` alarms of one account may take: 5 s (semantics F1), and 200 ms more
+/// for every page of 100 after the first 25 pages. The service's quota allows 25 pages in 5 s. Without the additional
+/// time the alarms of a large fleet would never be read.
 pub fn alarms_within(count: usize) -> Duration {
     let more = count.div_ceil(100).saturating_sub(25);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
     Duration::from_secs(5) + Duration::from_millis(200).saturating_mul(more)
 }
 
-/// The longest time for reading this many series of one account: 5 s (semantics F1), and 100 ms more for every call of
-/// 500 beyond the 50 that the service's quota allows in that time.
+/// Returns the longest time that a read of `count` series of one account may take: 5 s (semantics F1), and 100 ms more
+/// for every call of 500 after the first 50 calls. The service's quota allows 50 calls in 5 s.
 pub fn series_within(count: usize) -> Duration {
     let more = count.div_ceil(500).saturating_sub(50);
     let more = u32::try_from(more).unwrap_or(u32::MAX);
     Duration::from_secs(5) + Duration::from_millis(100).saturating_mul(more)
 }
 
-/// Alarms: CloudWatch, or the simulated one. Every call ends within its own timeout.
+/// Alarms and metrics: CloudWatch, or the simulated one. Every call ends within its own timeout.
 #[async_trait]
 pub trait Signals: Send + Sync {
     /// Reads alarms, metric and composite, in pages of 100 names per region, and sends each page to `told` as it
-    /// arrives: thousands of alarms take seconds under the service's quota, and a red alarm on the first page must not
-    /// wait for the others. Every wanted alarm is sent once.
+    /// arrives. Thousands of alarms take seconds under the service's quota, and a red alarm on the first page must not
+    /// wait for the other pages. Every alarm of `wanted` is sent once.
     async fn read_alarms_by_page(
         &self,
         account: &Account,
@@ -232,7 +246,7 @@ pub trait Signals: Send + Sync {
         told: &UnboundedSender<AlarmPage>,
     );
 
-    /// Reads alarms and returns all of them together. Every wanted alarm is a key of the answer.
+    /// Reads alarms and returns all of them together. Every alarm of `wanted` is a key of the result.
     async fn read_alarms(
         &self,
         account: &Account,
@@ -255,8 +269,8 @@ pub trait Signals: Send + Sync {
         since: Timestamp,
     ) -> HistoryReading;
 
-    /// Reads series over the wanted minutes of each, in calls of up to 500 queries per region. A series that is not a
-    /// key of the answer was not read.
+    /// Reads series, each over its minutes of `wanted`, in calls of up to 500 queries per region. A series that is no
+    /// key of the result was not read.
     async fn read_series(&self, _account: &Account, wanted: &BTreeMap<Query, Minutes>) -> Readings {
         let mut readings = Readings::new();
         for query in wanted.keys() {
@@ -266,9 +280,9 @@ pub trait Signals: Send + Sync {
         readings
     }
 
-    /// The time that each alarm looks back before it turns red: its period times its evaluation periods; for a
-    /// composite alarm that of its slowest member. Alarms that cannot be read are left out. For previews, and once
-    /// before a start; not asked in rounds.
+    /// Returns the time span of data that each alarm evaluates before it turns red: its period times its evaluation
+    /// periods. A composite alarm has the span of its slowest child. Alarms that cannot be read are left out. Called by
+    /// previews and once before a start, never in rounds.
     async fn alarm_spans(
         &self,
         _account: &Account,
@@ -277,24 +291,28 @@ pub trait Signals: Send + Sync {
         BTreeMap::new()
     }
 
-    /// The time at which the environment's credentials expire, if that is known. For previews; not asked in rounds.
+    /// Returns the time at which the environment's credentials expire. `None` if that is not known. Called by previews,
+    /// never in rounds.
     async fn credentials_expire_at(&self) -> Option<Timestamp> {
         None
     }
 
-    /// The service's clock minus ours, as of now: the time of the newest reply, carried on by the monotonic clock.
-    /// `None` before the first reply.
+    /// Returns the service's clock minus this machine's, as of now: the time of the newest reply, carried forward by
+    /// the monotonic clock. `None` before the first reply.
     fn clock_skew(&self) -> Option<jiff::SignedDuration>;
 }
 
-/// A page of an account's alarms.
+/// A page of alarms: the account that they were read in, and the reading of each.
 pub type AlarmPage = (Account, Vec<(AlarmId, AlarmReading)>);
 
-/// CloudWatch's history of alarms. Read only by backtests, never by a controller.
+/// CloudWatch's history of alarms. Only backtests read it, never a controller.
 #[async_trait]
 pub trait Past: Send + Sync {
-    /// All changes of an alarm's state in `[since, until)`, oldest first. Takes minutes for an alarm that changed
-    /// thousands of times: histories come in pages of 100, a few per second.
+    /// Reads all changes of an alarm's state in `[since, until)`, oldest first. For an alarm with thousands of changes
+    /// this takes minutes, because histories come in pages of 100, a few per second.
+    ///
+    /// # Errors
+    /// The history could not be read.
     async fn alarm_changes(
         &self,
         account: &Account,

@@ -7,32 +7,33 @@ use async_trait::async_trait;
 
 use cutover_engine::notify::{Channel, Notice};
 
-/// A message for a channel.
+/// A message that is to be delivered to a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
-    /// The channel.
+    /// The channel that receives the message.
     pub channel: Channel,
-    /// The notice that it delivers.
+    /// The contents of the message.
     pub notice: Notice,
-    /// The note that the channel's adapter left after its last delivery.
+    /// The data that the channel's adapter returned after its last delivery of this stream. `None` before the first
+    /// one.
     pub memo: Option<serde_json::Value>,
 }
 
-/// A delivery that failed.
+/// Why a delivery failed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Undelivered {
-    /// The failure. Holds no secrets.
+    /// The message of the failure, without secrets.
     pub why: String,
-    /// The service refuses this message for good: the same message will be refused again.
+    /// True if the service refuses this message for good: it would refuse the same message again.
     pub for_good: bool,
-    /// The wait that the channel asked for, if it did.
+    /// The wait before the next try that the service asked for. `None` if it asked for none.
     pub again_after: Option<Duration>,
-    /// The adapter's note, if a part of the delivery was done.
+    /// The adapter's data for the next try, if a part of the delivery was done.
     pub memo: Option<serde_json::Value>,
 }
 
 impl Undelivered {
-    /// A delivery of which no part was done.
+    /// Returns the failure of a delivery of which no part was done.
     pub fn because(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
@@ -41,7 +42,7 @@ impl Undelivered {
     }
 }
 
-/// The longest time for one delivery to a channel.
+/// The longest time that one delivery to a channel may take.
 pub const DELIVER_WITHIN: Duration = Duration::from_secs(17);
 
 /// Tells people over channels.
@@ -60,29 +61,29 @@ pub trait Notifier: Send + Sync {
     async fn deliver(&self, delivery: &Delivery) -> Result<Option<serde_json::Value>, Undelivered>;
 }
 
-/// A message for a topic.
+/// A message for a topic of Amazon SNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
-    /// The topic.
+    /// The ARN of the topic.
     pub topic_arn: String,
-    /// ASCII without line breaks, at most 99 characters.
+    /// The subject: ASCII without line breaks, at most 99 characters.
     pub subject: String,
-    /// A JSON object with a text for each protocol.
+    /// The message: a JSON object with one text for each protocol.
     pub message: String,
     /// The attributes that subscriptions can filter by.
     pub attributes: BTreeMap<&'static str, String>,
-    /// For FIFO topics: the message group, within which the order is kept.
+    /// The message group of a FIFO topic, within which messages keep their order. Not sent to other topics.
     pub group: String,
-    /// For FIFO topics: the deduplication id.
+    /// The deduplication ID for a FIFO topic. Not sent to other topics.
     pub deduplication: String,
 }
 
-/// Publishes to topics: Amazon SNS.
+/// Publishes messages to topics of Amazon SNS.
 #[async_trait]
 pub trait Topics: Send + Sync {
     /// Publishes a message, within its own timeout.
     ///
     /// # Errors
-    /// The answer of SNS, or the reason why there is none.
+    /// SNS refused the message, or no reply came.
     async fn publish(&self, publication: &Publication) -> Result<(), Undelivered>;
 }

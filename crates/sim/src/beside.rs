@@ -10,12 +10,12 @@ use cutover_engine::jobs::{HalfLook, JobHalf, JobSide, JobSwitch};
 use cutover_engine::plan::{AwsSettings, Plan};
 use cutover_ports::{CallError, Jobs};
 
-/// The jobs of a world.
+/// The jobs of a simulated world, by side. Clones share the same state.
 #[derive(Debug, Clone, Default)]
 pub struct SimJobs(Arc<Mutex<BTreeMap<JobHalf, HalfLook>>>);
 
 impl SimJobs {
-    /// The jobs of these plans: the old side's on, the new side's off, nothing running.
+    /// Creates the jobs of these plans. The old side's are on, the new side's are off, and nothing is running.
     pub fn for_plans<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Self {
         let mut halves = BTreeMap::new();
         for plan in plans {
@@ -31,12 +31,12 @@ impl SimJobs {
         Self(Arc::new(Mutex::new(halves)))
     }
 
-    /// Changes the state of a half, as if another program had.
+    /// Changes the state of one side of a job, as another program could. A missing job is added.
     pub fn set(&self, half: &JobHalf, change: impl FnOnce(&mut HalfLook)) {
         change(self.lock().entry(half.clone()).or_default());
     }
 
-    /// The state of a half; none if there is no such job.
+    /// Returns the state of one side of a job. `None` if there is no such job.
     pub fn get(&self, half: &JobHalf) -> Option<HalfLook> {
         self.lock().get(half).cloned()
     }
@@ -46,6 +46,7 @@ impl SimJobs {
     }
 }
 
+/// Returns the error of a call that names an unknown job.
 fn missing() -> CallError {
     CallError::new("Look", FailureClass::Permanent, "there is no such job")
 }

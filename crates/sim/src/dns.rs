@@ -1,4 +1,4 @@
-//! The model of Route 53 behind the [`Dns`] port, with faults at every call.
+//! The model of Route 53 as an implementation of the [`Dns`] port, with faults at every call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +17,13 @@ use cutover_ports::{CallError, Clock, Dns, GroupReadings, RecordChange, Submitte
 use super::fault::{Fault, Faults};
 use super::route53::{Change, ChangeBatch, HostedZone, Route53, Route53Error, StoredRecord};
 
-/// How long a caller waits for one call (semantics A1).
+/// The time after which a caller gives up on a call (semantics A1).
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most record sets that one listing returns; decides between single reads and pages of the whole zone.
+/// The most record sets that one listing returns. It decides whether groups or pages of the whole zone are read.
 const PAGE_RECORDS: usize = 300;
 
-/// A simulated Route 53; any number of these may share one model.
+/// A simulated Route 53. Several adapters may share one model; clones share the faults and counts too.
 #[derive(Clone)]
 pub struct SimDns {
     model: Arc<Mutex<Route53>>,
@@ -31,24 +31,26 @@ pub struct SimDns {
     state: Arc<Mutex<AdapterState>>,
 }
 
-/// The state of the adapter: everything that does not belong to the model.
+/// The state that belongs to the adapter, not to the model.
 #[derive(Debug, Default)]
 struct AdapterState {
     faults: Faults,
+    /// The number of calls, by operation.
     calls: BTreeMap<&'static str, u64>,
+    /// True once a reply has arrived. Before that the clock skew is unknown.
     replied: bool,
 }
 
-/// The fate of the reply to a call that takes effect.
+/// What happens to the reply of a call that takes effect.
 enum ReplyFate {
-    /// The caller gets it.
+    /// The caller gets the reply.
     Arrives,
-    /// The call takes effect, but its reply never arrives.
+    /// The reply is lost, although the call takes effect.
     Lost,
 }
 
 impl SimDns {
-    /// An adapter over `model` that takes the time from `clock`.
+    /// Creates an adapter over `model` that takes the time from `clock`.
     pub fn new(model: Arc<Mutex<Route53>>, clock: Arc<dyn Clock>) -> Self {
         Self {
             model,
@@ -57,24 +59,28 @@ impl SimDns {
         }
     }
 
-    /// The model, locked.
+    /// Locks the model.
     pub fn model(&self) -> MutexGuard<'_, Route53> {
         locked(&self.model)
     }
 
-    /// Changes the faults in force.
+    /// Changes the active faults, and returns what `change` returns.
     pub fn with_faults<T>(&self, change: impl FnOnce(&mut Faults) -> T) -> T {
         change(&mut locked(&self.state).faults)
     }
 
-    /// How often each operation was called.
+    /// Returns the number of calls so far, by operation.
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
         locked(&self.state).calls.clone()
     }
 
-    /// Begins a call: counts it, applies its faults, and takes a quota token.
+    /// Begins a call: counts it, applies its faults, and consumes a quota token.
     ///
-    /// A delay of [`CALL_TIMEOUT`] or more ends the call here; `late` gets the time at which the call arrives.
+    /// A delay of [`CALL_TIMEOUT`] or more is an error once the timeout is over. `late` is called with the time at
+    /// which the call arrives at the service.
+    ///
+    /// # Errors
+    /// A fault, a used-up quota, or the timeout.
     async fn begin_call(
         &self,
         operation: &'static str,
@@ -118,12 +124,12 @@ impl SimDns {
         Ok(reply)
     }
 
-    /// Waits, on the simulated clock.
+    /// Waits on the simulated clock.
     async fn wait(&self, delay: Duration) {
         tokio::time::sleep(delay).await;
     }
 
-    /// Ends a call: returns its outcome, or an error if its reply is lost.
+    /// Ends a call. Returns its outcome, or an error if the reply is lost.
     fn end_call<T>(
         &self,
         operation: &'static str,
@@ -139,12 +145,12 @@ impl SimDns {
         }
     }
 
-    /// Notes that a reply arrived, so that the service's clock is known.
+    /// Records that a reply arrived. From then on the clock skew is known.
     fn note_reply(&self) {
         locked(&self.state).replied = true;
     }
 
-    /// Reads one group with one listing.
+    /// Reads one group with one call.
     async fn read_group(
         &self,
         account: &Account,
@@ -160,7 +166,7 @@ impl SimDns {
         self.end_call(OPERATION, &reply, outcome)
     }
 
-    /// Reads all pages of the zone, and returns the wanted groups.
+    /// Reads all pages of a zone, one call each, and returns the wanted groups as they are at the last page.
     async fn read_zone(
         &self,
         account: &Account,
@@ -325,7 +331,7 @@ impl Dns for SimDns {
     }
 }
 
-/// The reading of a change whose status could not be read.
+/// Returns the reading of a change whose status could not be read.
 fn unread(error: &CallError) -> ChangeReading {
     if error.class == FailureClass::Denied {
         return ChangeReading::Denied(error.to_string());
@@ -333,13 +339,16 @@ fn unread(error: &CallError) -> ChangeReading {
     ChangeReading::Unreadable(error.to_string())
 }
 
-/// The group's members as the engine's record sets.
+/// Returns the group's members as record sets of the engine.
 fn images(zone: &HostedZone, group: &GroupName) -> Vec<RecordSet> {
     let members = zone.group(group).into_iter();
     members.map(StoredRecord::to_record_set).collect()
 }
 
-/// The one zone that the reference names, by its identifier or its name.
+/// Returns the zone that `wanted` names by its identifier or its name.
+///
+/// # Errors
+/// No zone has this name, or more than one has.
 fn found_zone(model: &Route53, account: &Account, wanted: &ZoneRef) -> Result<Zone, Route53Error> {
     let id = ZoneId::from(wanted.zone.trim_start_matches("/hostedzone/"));
     if let Ok(zone) = model.zone(account, &id) {
@@ -376,12 +385,12 @@ fn found_zone(model: &Route53, account: &Account, wanted: &ZoneRef) -> Result<Zo
     }
 }
 
-/// Returns true if `other` lies below `zone` and answers in the same kind of network.
+/// Returns true if `other` lies below `zone`, and both are private or both are public.
 fn is_below(other: &Zone, zone: &Zone) -> bool {
     other.name != zone.name && other.name.is_in_zone(&zone.name) && other.private == zone.private
 }
 
-/// The zone as the port describes it.
+/// Converts a zone of the model to a zone of the port.
 fn described(zone: &HostedZone) -> Zone {
     Zone {
         id: zone.id.clone(),
@@ -391,7 +400,7 @@ fn described(zone: &HostedZone) -> Zone {
     }
 }
 
-/// A call that the service refused.
+/// Returns the error of a call that the service refused.
 fn refused(operation: &'static str, error: &Route53Error) -> CallError {
     CallError {
         operation,
@@ -403,7 +412,7 @@ fn refused(operation: &'static str, error: &Route53Error) -> CallError {
     }
 }
 
-/// The same failure, with the groups of the batch that its message names.
+/// Adds to an error the groups of the batch that its message names.
 fn naming(error: CallError, changes: &[RecordChange]) -> CallError {
     let mut culprits = Vec::new();
     for RecordChange { record, .. } in changes {
@@ -418,7 +427,7 @@ fn naming(error: CallError, changes: &[RecordChange]) -> CallError {
     CallError { culprits, ..error }
 }
 
-/// A call without a reply; it may have taken effect.
+/// Returns the error of a call without a reply. The call may have taken effect.
 fn lost(operation: &'static str, message: &str) -> CallError {
     CallError::new(operation, FailureClass::Transient, message)
 }
@@ -428,7 +437,7 @@ fn http_date(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// Locks; a poisoned lock is still good, because no holder leaves the data half changed.
+/// Locks a mutex. A poisoned lock is usable, because no holder leaves the data half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -441,7 +450,7 @@ mod tests {
     use cutover_engine::units::Weight;
     use cutover_ports::ChangeAction;
 
-    /// A wall clock over tokio's clock, which the test drives.
+    /// A wall clock that follows tokio's paused clock.
     struct TestClock(tokio::time::Instant);
 
     impl Clock for TestClock {
@@ -460,7 +469,7 @@ mod tests {
         }
     }
 
-    /// A simulated Route 53 with one zone, which holds one group at 100/0.
+    /// Returns a simulated Route 53 with one zone, which has one group at 100/0.
     fn service() -> (SimDns, ZoneId) {
         let clock = Arc::new(TestClock(tokio::time::Instant::now()));
         let mut model = Route53::default();
@@ -490,7 +499,7 @@ mod tests {
         read.remove(&group()).unwrap().unwrap()
     }
 
-    /// Replaces the new member, as it was read, by one with another weight.
+    /// Replaces the new member's image by the same image with another weight.
     async fn swap(dns: &SimDns, zone: &ZoneId, weight: u8) -> Result<Submitted, CallError> {
         let read = members(dns, zone).await;
         let from = read.iter().find(|it| it.set_identifier == "new").unwrap();

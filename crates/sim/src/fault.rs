@@ -5,45 +5,45 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// How a call fails.
+/// How a simulated call fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused before it has any effect.
+    /// The service refuses the call, which then has no effect.
     Error {
         /// The HTTP status.
         status: u16,
-        /// The service's code.
+        /// The service's error code, for example `Throttling`.
         code: String,
-        /// The message.
+        /// The service's message.
         message: String,
     },
-    /// It never arrives: the connection is lost before it has any effect.
+    /// The connection is lost before the call arrives. The call has no effect.
     DropBefore,
-    /// It has its effect, and the reply is lost.
+    /// The call has its effect, but the reply is lost.
     LoseReply,
-    /// It arrives late. If the caller has given up by then, it still has its effect when it arrives.
+    /// The call arrives after this delay. If the caller has given up by then, the call still has its effect.
     Delay(Duration),
 }
 
 impl Fault {
-    /// A refusal by the quotas.
+    /// Returns a refusal because a quota is used up.
     pub fn throttle() -> Self {
         Self::error(400, "Throttling", "Rate exceeded")
     }
 
-    /// A refusal because a permission is missing.
+    /// Returns a refusal because a permission is missing.
     pub fn deny() -> Self {
         let message =
             "User: arn:aws:iam::111111111111:user/test is not authorized to perform this operation";
         Self::error(403, "AccessDenied", message)
     }
 
-    /// An error of the service itself.
+    /// Returns an internal error of the service.
     pub fn unavailable() -> Self {
         Self::error(503, "ServiceUnavailable", "Service is unavailable")
     }
 
-    /// A refusal with this status, code and message.
+    /// Returns a refusal with this HTTP status, code and message.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         Self::Error {
             status,
@@ -56,34 +56,35 @@ impl Fault {
 /// How long a fault lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lasting {
-    /// For the next calls that it fits.
+    /// For this number of calls to the operation.
     Calls(u32),
-    /// Until this time (of the world's clock).
+    /// Until this time of the simulated clock, exclusive.
     Until(Timestamp),
     /// Until it is cleared.
     Always,
 }
 
-/// A function that returns the faults of a call, given the operation and the time.
+/// A function that returns the faults of a call. Its arguments are the operation and the time.
 pub type FaultHook = Box<dyn FnMut(&str, Timestamp) -> Vec<Fault> + Send>;
 
-/// The faults in force.
+/// The active faults of a service.
 #[derive(Default)]
 pub struct Faults {
     rules: Vec<FaultRule>,
     hook: Option<FaultHook>,
 }
 
-/// One fault in force.
+/// One active fault.
 #[derive(Debug)]
 struct FaultRule {
+    /// The operation that fails. `None` means all operations.
     operation: Option<String>,
     fault: Fault,
     lasting: Lasting,
 }
 
 impl Faults {
-    /// Puts a fault in force, for one operation or (with none) for all.
+    /// Adds a fault for one operation. `None` means all operations.
     pub fn add(&mut self, operation: Option<&str>, fault: Fault, lasting: Lasting) {
         self.rules.push(FaultRule {
             operation: operation.map(str::to_owned),
@@ -92,18 +93,18 @@ impl Faults {
         });
     }
 
-    /// Calls `hook` at every call, in addition to the faults that were added.
+    /// Asks `hook` for faults at every call, in addition to the faults that were added.
     pub fn set_hook(&mut self, hook: FaultHook) {
         self.hook = Some(hook);
     }
 
-    /// Ends all faults.
+    /// Removes all faults and the hook.
     pub fn clear(&mut self) {
         self.rules.clear();
         self.hook = None;
     }
 
-    /// The faults of this call, each counted as used.
+    /// Returns the faults of this call, and counts them as used.
     pub fn take(&mut self, operation: &str, now: Timestamp) -> Vec<Fault> {
         self.rules.retain(|rule| match rule.lasting {
             Lasting::Calls(left) => left > 0,

@@ -1,4 +1,4 @@
-//! The model of `CloudWatch` behind the [`Signals`] port, through which the controller reads alarms and metrics.
+//! The model of `CloudWatch` as an implementation of the [`Signals`] port, with faults at every call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,25 +22,25 @@ use cutover_engine::plan::Account;
 use cutover_engine::units::AlarmId;
 use cutover_ports::{AlarmPage, Clock, Signals};
 
-/// A model that several adapters share.
+/// A model that several adapters may share.
 pub type SharedCloudWatch = Arc<Mutex<CloudWatch>>;
 
-/// The faults of the adapter's calls.
+/// The active faults of the adapter's calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignalFaults {
-    /// Every call fails with this message.
+    /// The message with which every call fails. `None` if calls succeed.
     pub down: Option<String>,
-    /// The message with which reading an alarm or its history fails; others on the same page are read.
+    /// The alarms that cannot be read, each with the message. Other alarms on the same page can be read.
     pub unreadable: BTreeMap<String, String>,
-    /// Reading history fails with this message.
+    /// The message with which reading the history fails. `None` if it succeeds.
     pub history_down: Option<String>,
-    /// How long every call takes, on tokio's clock.
+    /// How long every call takes, by tokio's clock.
     pub delay: Duration,
-    /// The service's clock minus ours.
+    /// The service's clock minus the clock of this process.
     pub skew: SignedDuration,
 }
 
-/// [`Signals`] over the model. Clones share everything: model, faults and counts.
+/// A simulated `CloudWatch`. Clones share the model, the faults and the counts.
 #[derive(Clone)]
 pub struct SimSignals {
     model: SharedCloudWatch,
@@ -49,16 +49,19 @@ pub struct SimSignals {
     state: Arc<Mutex<SignalState>>,
 }
 
-/// The state of the adapter: everything that does not belong to the model.
+/// The state that belongs to the adapter, not to the model.
 #[derive(Default)]
 struct SignalState {
+    /// The active faults.
     faults: SignalFaults,
+    /// The number of calls, by operation.
     calls: BTreeMap<&'static str, u64>,
+    /// True once a reply has arrived. Before that the clock skew is unknown.
     answered: bool,
 }
 
 impl SimSignals {
-    /// An adapter over `model`. Alarms without a region are looked up in `default_region`.
+    /// Creates an adapter over `model`. An alarm without a region belongs to `default_region`.
     pub fn new(model: SharedCloudWatch, clock: Arc<dyn Clock>, default_region: &str) -> Self {
         Self {
             model,
@@ -68,27 +71,28 @@ impl SimSignals {
         }
     }
 
-    /// The model, locked.
+    /// Locks the model.
     pub fn model(&self) -> MutexGuard<'_, CloudWatch> {
         lock(&self.model)
     }
 
-    /// Changes the faults.
+    /// Changes the active faults.
     pub fn faults(&self, change: impl FnOnce(&mut SignalFaults)) {
         change(&mut lock(&self.state).faults);
     }
 
-    /// The number of calls, by operation. Each page is a call.
+    /// Returns the number of calls so far, by operation. Each page is a call.
     pub fn calls(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.state).calls.clone()
     }
 
+    /// Returns the alarm's region, or the default region.
     fn region_of(&self, alarm: &AlarmId) -> String {
         let region = alarm.region.as_ref();
         region.unwrap_or(&self.default_region).clone()
     }
 
-    /// Counts a call, waits for its delay, and returns the faults in force.
+    /// Counts a call, waits for the delay, and returns the faults that were active when the call began.
     async fn call(&self, operation: &'static str) -> SignalFaults {
         let faults = {
             let mut state = lock(&self.state);
@@ -104,7 +108,7 @@ impl SimSignals {
         faults
     }
 
-    /// Reads one series.
+    /// Reads one series. Returns [`SeriesReading::Unreadable`] unless its status is `Complete`.
     fn one_series(&self, region: &str, query: &Query, minutes: Minutes) -> SeriesReading {
         let (queries, id) = raw_queries(query);
         let now = self.clock.now();
@@ -136,7 +140,7 @@ impl SimSignals {
         }
     }
 
-    /// The calls for these alarms: one region each, and at most 100 names.
+    /// Divides alarms into calls. Each call has one region and at most 100 names.
     fn pages<'a>(&self, wanted: &'a BTreeSet<AlarmId>) -> Vec<(String, Vec<&'a AlarmId>)> {
         let mut by_region: BTreeMap<String, Vec<&AlarmId>> = BTreeMap::new();
         for alarm in wanted {
@@ -152,7 +156,7 @@ impl SimSignals {
         pages
     }
 
-    /// One page of `DescribeAlarms`: at most 100 names of one region.
+    /// Reads one page of alarms: at most 100 names of one region, in one call.
     async fn page(&self, region: &str, page: &[&AlarmId]) -> Vec<(AlarmId, AlarmReading)> {
         let faults = self.call("DescribeAlarms").await;
         let ask = DescribeAlarms {
@@ -180,7 +184,7 @@ impl SimSignals {
     }
 }
 
-/// The reading of an alarm in the answer of `DescribeAlarms`, which leaves out unknown names.
+/// Returns the reading of an alarm from a reply of `DescribeAlarms`, which leaves out unknown names.
 fn reading_of(name: &str, found: &[StoredAlarm]) -> AlarmReading {
     match found.iter().find(|alarm| alarm.name == name) {
         None => AlarmReading::Missing,
@@ -202,7 +206,7 @@ impl Signals for SimSignals {
     ) {
         for (region, page) in self.pages(wanted) {
             let page = self.page(&region, &page).await;
-            // Sending fails only if the receiver is gone; then nobody waits for the readings.
+            // Sending fails only if the receiver is gone. Then the readings are not needed.
             drop(told.send((account.clone(), page)));
         }
     }
@@ -262,7 +266,7 @@ impl Signals for SimSignals {
         for (region, series) in by_region {
             let mut queries = 0_usize;
             for (query, _) in &series {
-                // An expression is sent with its inputs.
+                // The inputs of an expression are queries too.
                 queries += query.inputs.len() + usize::from(query.expression.is_some());
             }
             let mut down = None;
@@ -286,7 +290,7 @@ impl Signals for SimSignals {
     }
 }
 
-/// The queries that ask `GetMetricData` for a series, and the id of its result.
+/// Returns the queries that ask `GetMetricData` for a series, and the id of the result.
 fn raw_queries(query: &Query) -> (Vec<RawQuery>, String) {
     let mut queries = Vec::new();
     for (name, metric) in &query.inputs {
@@ -318,7 +322,7 @@ fn raw_queries(query: &Query) -> (Vec<RawQuery>, String) {
     (queries, id)
 }
 
-/// Locks; a poisoned lock is still good, because it guards plain data.
+/// Locks a mutex. A poisoned lock is usable, because the data behind it is plain.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The simulated world in which the real controller runs: models of Route 53 and CloudWatch, and a clock that jumps.
+//! The simulated world in which the real controller runs: models of Route 53 and CloudWatch, and a simulated clock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,10 +16,10 @@ use cutover_engine::plan::{Account, Group, Plan, ZoneRef};
 use cutover_engine::units::ZoneId;
 use cutover_ports::{ChangeAction, Clock};
 
-/// The region of alarms that name none.
+/// The region of alarms and metrics that name none.
 pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
-/// A clock that starts at some moment and runs with tokio's time; in a paused runtime it jumps to the next wake-up.
+/// A clock that starts at a given time and follows tokio's time. In a paused runtime it jumps to the next wake-up.
 #[derive(Debug, Clone, Copy)]
 pub struct SimClock {
     origin: Timestamp,
@@ -27,7 +27,7 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    /// A clock that shows `origin` now.
+    /// Creates a clock that shows `origin` now.
     pub fn starting_at(origin: Timestamp) -> Self {
         Self {
             origin,
@@ -42,7 +42,7 @@ impl Clock for SimClock {
     }
 }
 
-/// A zone or record of a plan that the simulated Route 53 refuses.
+/// The error of a plan whose zone or record the simulated Route 53 refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the simulated Route 53 refuses {what}: {why}")]
 pub struct WorldError {
@@ -50,18 +50,18 @@ pub struct WorldError {
     why: String,
 }
 
-/// A simulated world for some plans, without faults: the old side has all the traffic, and every alarm is OK.
+/// A simulated world for some plans, without faults. The old side has all the traffic, and every alarm is OK.
 pub struct World {
-    /// The clock.
+    /// The simulated clock.
     pub clock: SimClock,
-    /// Route 53.
+    /// The simulated Route 53, with the plans' zones and records.
     pub dns: SimDns,
-    /// CloudWatch.
+    /// The simulated CloudWatch, with the plans' alarms.
     pub signals: SimSignals,
 }
 
 impl World {
-    /// Makes the zones, records and alarms of the plans. Must be called inside a tokio runtime.
+    /// Creates the zones, records and alarms of the plans. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// The model refuses a zone or a record.
@@ -97,7 +97,7 @@ impl World {
 
 type SimZones = BTreeMap<(Account, String, bool), ZoneId>;
 
-/// The name of a zone of which the plans know only the ID: what the names of all its groups end with.
+/// Returns a name for a zone that plans name only by its ID: the longest common parent of its groups' names.
 fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
     let mut common: Option<Vec<&str>> = None;
     for plan in plans {
@@ -109,7 +109,7 @@ fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
                     .zip(earlier)
                     .take_while(|(a, b)| a == b)
                     .count(),
-                // Above the record's own name, for a zone is seldom one record.
+                // The first label is left out, because a zone rarely has the name of a single record.
                 None => labels.len().saturating_sub(1).max(1),
             };
             common = Some(labels[..shared].to_vec());
@@ -120,7 +120,7 @@ fn name_of(zone: &ZoneRef, plans: &[&Plan]) -> String {
     labels.join(".")
 }
 
-/// The group's zone, created when a group first names it.
+/// Returns the group's zone. It is created for the first group that names it.
 fn zone(
     route53: &mut Route53,
     zones: &mut SimZones,
@@ -160,7 +160,7 @@ fn zone(
     Ok(made.0)
 }
 
-/// Creates the two members of a group, at 100/0.
+/// Creates the two members of a group, with the weights 100 and 0.
 fn records(
     route53: &mut Route53,
     account: &Account,
@@ -185,6 +185,7 @@ fn records(
     }
 }
 
+/// Returns a member of a group, with a value that is valid for the record type.
 fn record(group: &Group, identifier: &str, weight: u8) -> StoredRecord {
     let (name, kind) = (group.name.name.as_str(), group.name.record_type.as_str());
     let value = match kind {

@@ -1,4 +1,4 @@
-//! Jobs and hooks in the engine's small test world, with faults.
+//! Jobs and hooks of the engine's small test world, with faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,52 +11,56 @@ use cutover_engine::plan::{HoldOrRevert, Plan};
 use cutover_engine::units::WriteId;
 use jiff::{SignedDuration, Timestamp};
 
-/// The outcome of a change of jobs.
+/// The outcome of switching jobs, which a test chooses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TurnFate {
-    /// Done and answered.
+    /// The jobs are switched, and the reply arrives.
     #[default]
     Done,
-    /// Refused, not done.
+    /// The call is refused, and the jobs are not switched.
     Refused,
-    /// Done, the reply lost.
+    /// The jobs are switched, but the reply is lost.
     ReplyLost,
-    /// Answered, but not done.
+    /// The reply reports success, but the jobs are not switched.
     Ignored,
-    /// Under way until the test ends it.
+    /// The call does not end until the test chooses another outcome.
     Slow,
 }
 
-/// The jobs and hooks of the world.
+/// The jobs and hooks of the test world.
 #[derive(Debug, Clone, Default)]
 pub struct JobsAndHooks {
-    /// The true state of every half.
+    /// The true state of each job on each side.
     pub halves: BTreeMap<HalfId, HalfLook>,
-    /// The reason why no job can be read; none if all can be read.
+    /// The reason why jobs cannot be read. `None` if they can be read.
     pub unseen: Option<String>,
-    /// The outcome of changes of jobs.
+    /// The outcome of the next switches.
     pub turns: TurnFate,
-    /// True if hooks fail; none if they stay under way.
+    /// True if hooks fail, false if they succeed. `None` if they do not end.
     pub hooks_fail: Option<bool>,
-    /// The calls of hooks, with their times.
+    /// The calls of hooks, oldest first, each with its time. A repeated try of a call is not added.
     pub calls: Vec<(Timestamp, HookCall)>,
-    /// The changes of jobs that were sent, with their times.
+    /// The switches that were carried out, oldest first: time, side, and true for on.
     pub turned: Vec<(Timestamp, JobSide, bool)>,
-    /// True if the journal is down, so that it does not know what the process does.
+    /// True if the journal is down, so that no switch and no call of a hook may begin.
     pub hushed: bool,
 }
 
-/// The errands of one process, and what it has seen of jobs.
+/// The errands of one controller process, and its readings of jobs.
 #[derive(Debug, Clone, Default)]
 pub struct Hands {
+    /// The errands that are not performed yet.
     pub(crate) errands: Vec<Errand>,
+    /// The switches and calls of hooks that have not ended.
     pub(crate) under_way: BTreeSet<WriteId>,
+    /// The time of the last reading of jobs.
     pub(crate) looked_at: Option<Timestamp>,
+    /// The last reading of each job on each side.
     pub(crate) looks: BTreeMap<HalfId, HalfReading>,
 }
 
 impl Hands {
-    /// Takes the errands of a decision.
+    /// Adds the errands of a decision.
     pub fn take(&mut self, errands: &[Errand]) {
         for errand in errands {
             self.under_way.insert(match errand {
@@ -68,7 +72,7 @@ impl Hands {
     }
 }
 
-/// The plan with `count` jobs that move at `at`: `wait` is one minute, `away` one minute, `drain` ten.
+/// Adds `count` jobs to the plan, which are switched at `at`. `wait` and `away` are one minute, `drain` is ten.
 pub fn with_jobs(mut plan: Plan, at: SwitchAt, count: usize) -> Plan {
     let mut jobs = Vec::new();
     for index in 0..count {
@@ -88,6 +92,7 @@ pub fn with_jobs(mut plan: Plan, at: SwitchAt, count: usize) -> Plan {
     plan
 }
 
+/// Returns an EventBridge rule with this name.
 fn rule(name: String) -> JobHalf {
     JobHalf::Rule {
         name,
@@ -97,7 +102,7 @@ fn rule(name: String) -> JobHalf {
     }
 }
 
-/// Every point that a hook can be called at, in the order of a cutover's life.
+/// All points at which a hook can be called, in the order of a cutover's life.
 pub const EVERY_POINT: [HookPoint; 6] = [
     HookPoint::BeforeStart,
     HookPoint::BeforeStep,
@@ -107,7 +112,7 @@ pub const EVERY_POINT: [HookPoint; 6] = [
     HookPoint::Completed,
 ];
 
-/// A hook: half a minute for each try, two more tries, then it holds.
+/// Returns a hook that may take 30 s for each try, is tried twice more, and then holds the cutover.
 pub fn hook(at: HookPoint) -> Hook {
     Hook {
         at,
@@ -120,7 +125,7 @@ pub fn hook(at: HookPoint) -> Hook {
     }
 }
 
-/// The plan with a hook at each of these points.
+/// Sets the plan's hooks: one at each of these points.
 pub fn with_hooks(mut plan: Plan, points: &[HookPoint]) -> Plan {
     plan.hooks = points.iter().copied().map(hook).collect();
     plan

@@ -1,4 +1,4 @@
-//! The errands of the engine's small test world: reading and switching jobs, calling hooks.
+//! The errands of the engine's small test world: jobs are read and switched, and hooks are called.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::beside::TurnFate;
 use crate::world::World;
 
 impl World {
-    /// Sets the plan's jobs as they are before a cutover: on at the old side.
+    /// Sets the plan's jobs to their state before a cutover: on at the old side, off at the new one.
     pub fn find_jobs(&mut self) {
         let switch = self.source.plan.jobs.as_ref();
         let halves = switch.map(JobSwitch::halves).unwrap_or_default();
@@ -26,26 +26,26 @@ impl World {
         }
     }
 
-    /// The state of a job on the old side and on the new one: true is on.
+    /// Returns the state of a job on the old side and on the new side. True means on.
     pub fn job(&self, job: usize) -> (bool, bool) {
         let [old, new] = [JobSide::Old, JobSide::New].map(|side| HalfId::new(job, side));
         (self.aside.halves[&old].on, self.aside.halves[&new].on)
     }
 
-    /// A half, to change its state.
+    /// Returns the state of a job on one side, which the caller may change.
     pub fn half(&mut self, job: usize, side: JobSide) -> &mut HalfLook {
         let half = self.aside.halves.get_mut(&HalfId::new(job, side));
         half.expect("a job of the plan")
     }
 
-    /// Switches a job as another program would.
+    /// Switches a job on one side, as another program would.
     pub fn switch_by_others(&mut self, job: usize, side: JobSide, on: bool) {
         self.half(job, side).on = on;
         self.checker
             .job_changed_by_others(HalfId::new(job, side), on);
     }
 
-    /// The observation of jobs and hooks by a process; it reads jobs only if the engine wants it to.
+    /// Returns a controller's observation of jobs and hooks. It reads jobs only if the engine asks for it.
     pub fn observe_beside(&mut self, index: usize) -> Beside {
         let (state, now) = (self.state(), self.now);
         let wants = decide::wants_jobs(state, self.controllers[index].hands.looked_at, now);
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// Performs the errands of a process.
+    /// Performs a controller's errands. An errand that does not end is kept.
     pub fn perform_beside(&mut self, index: usize) {
         for errand in std::mem::take(&mut self.controllers[index].hands.errands) {
             let (id, answer) = match &errand {
@@ -81,7 +81,7 @@ impl World {
                     self.append("controller", event);
                     let hands = &mut self.controllers[index].hands;
                     hands.under_way.remove(id);
-                    // The answer may have changed what was seen before it.
+                    // The switch or call may have changed the jobs, so earlier readings are dropped.
                     (hands.looks, hands.looked_at) = (BTreeMap::new(), None);
                 }
                 None => self.controllers[index].hands.errands.push(errand),
@@ -89,6 +89,7 @@ impl World {
         }
     }
 
+    /// Switches jobs as the chosen outcome says. Returns the event of the reply, or `None` if the call does not end.
     fn turn_jobs(&mut self, turn: &TurnOrder) -> Option<Event> {
         let fate = self.aside.turns;
         if fate == TurnFate::Slow {
@@ -121,6 +122,7 @@ impl World {
         })
     }
 
+    /// Calls a hook. Returns the event of its end, or `None` if it does not end.
     fn call_hook(&mut self, call: &HookCall) -> Option<Event> {
         let known = self
             .aside
@@ -148,7 +150,7 @@ impl World {
         })
     }
 
-    /// The keys of all calls of hooks, in order.
+    /// Returns the idempotency keys of all calls of hooks, oldest first.
     pub fn keys(&self) -> Vec<&str> {
         self.aside
             .calls

@@ -1,4 +1,4 @@
-//! Plans with metric gates for the engine's small test world, and changes of its requests.
+//! Plans with metric gates for the engine's small test world, and changes of its traffic.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::flows::Flow;
 use crate::plan::plan;
 use crate::world::World;
 
-/// A series of sums over a period.
+/// Returns a query for the sums of the metric `name` over periods of `period_mins` minutes.
 pub fn series(name: &str, period_mins: u16) -> Query {
     let metric = Metric {
         namespace: "Test".to_owned(),
@@ -33,6 +33,7 @@ pub fn series(name: &str, period_mins: u16) -> Query {
     })
 }
 
+/// Returns the requests and errors of a side (`new` or `old`).
 fn counted(side: &str) -> Counted {
     Counted {
         requests: vec![series(&format!("{side} requests"), 1)],
@@ -40,12 +41,13 @@ fn counted(side: &str) -> Counted {
     }
 }
 
+/// Returns the error rate of a side (`new` or `old`).
 fn rate(side: &str) -> Measure {
     let Counted { requests, errors } = counted(side);
     Measure::Rate { errors, requests }
 }
 
-/// An error rate of both sides of at most `percent`, 3 of 5.
+/// Returns a gate on the error rate of both sides: at most `percent`, 3 of 5 datapoints.
 pub fn error_rate(percent: u32) -> MetricGate {
     MetricGate {
         name: "error_rate".to_owned(),
@@ -63,7 +65,7 @@ pub fn error_rate(percent: u32) -> MetricGate {
     }
 }
 
-/// All metric gates: an error rate of 1 %, traffic, the comparison, memory.
+/// Returns gates of all kinds: an error rate of 1 %, the traffic, the comparison of both sides, and the memory trend.
 pub fn measures() -> Measures {
     Measures {
         metrics: vec![error_rate(1)],
@@ -93,17 +95,17 @@ pub fn measures() -> Measures {
     }
 }
 
-/// Two steps, each with a bake of an hour.
+/// Two steps to 10 % and 100 %, each with a bake of an hour and without approval.
 pub const STEPS: [(u8, i64, bool); 2] = [(10, 60, false), (100, 60, false)];
 
-/// One group over these steps (`plan::plan`), with these measures.
+/// Returns a plan with one group, these steps (as in [`plan`]), and these metric gates.
 pub fn measured(steps: &[(u8, i64, bool)], measures: Measures) -> Plan {
     let mut plan = plan(&[1], steps);
     plan.gates.measures = measures;
     plan
 }
 
-/// Only a metric.
+/// Returns metric gates with this gate only.
 pub fn with_metric(gate: MetricGate) -> Measures {
     Measures {
         metrics: vec![gate],
@@ -111,7 +113,7 @@ pub fn with_metric(gate: MetricGate) -> Measures {
     }
 }
 
-/// Only the observed share.
+/// Returns metric gates with the observed share only.
 pub fn with_traffic() -> Measures {
     Measures {
         traffic: measures().traffic,
@@ -119,7 +121,7 @@ pub fn with_traffic() -> Measures {
     }
 }
 
-/// Only the comparison.
+/// Returns metric gates with the comparison of both sides only.
 pub fn with_regression() -> Measures {
     Measures {
         regression: measures().regression,
@@ -127,7 +129,7 @@ pub fn with_regression() -> Measures {
     }
 }
 
-/// Only the memory, with or without its requests.
+/// Returns metric gates with the memory trend only. If `requests` is false, the trend does not know its requests.
 pub fn with_trend(requests: bool) -> Measures {
     let mut trends = measures().trends;
     if !requests {
@@ -139,7 +141,7 @@ pub fn with_trend(requests: bool) -> Measures {
     }
 }
 
-/// Changes the requests from now on: the default, with this change.
+/// Changes the traffic from now on: `change` is applied to the default traffic.
 pub fn flow(world: &mut World, change: impl FnOnce(&mut Flow)) {
     let mut flow = Flow::default();
     change(&mut flow);

@@ -1,4 +1,4 @@
-//! The requests of both sides in the engine's small test world, as metrics of `CloudWatch`.
+//! The traffic of both sides in the engine's small test world, as metrics of `CloudWatch`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use cutover_engine::evidence::reading::SeriesReading;
 use cutover_engine::evidence::wanted::Minutes;
 use jiff::Timestamp;
 
-/// The requests from one moment on. Counts are per minute.
+/// The traffic from one time on. Counts are per minute.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flow {
-    /// All requests, both sides.
+    /// The number of requests to both sides together.
     pub requests: u32,
-    /// The new side's part of them, in percent; none if the weights decide.
+    /// The new side's part of the requests, in percent. `None` means the share by the weights.
     pub moved: Option<u32>,
-    /// Failed requests in ten thousand, on the new side and on the old one.
+    /// The failed requests in ten thousand: new side, old side.
     pub failing: [u32; 2],
-    /// The new side's memory in use, in percent, and its growth in each hour.
+    /// The new side's memory in use, in percent, and its growth per hour, in percentage points.
     pub memory: (u32, u32),
 }
 
@@ -33,32 +33,36 @@ impl Default for Flow {
     }
 }
 
-/// All requests so far.
+/// The traffic at all times, and the faults of reading it.
 #[derive(Debug, Clone, Default)]
 pub struct Flows {
+    /// The traffic from each time on.
     turns: BTreeMap<Timestamp, Flow>,
+    /// The new side's share by the weights from each time on, in percent.
     shares: BTreeMap<Timestamp, u32>,
-    /// The reason why nothing can be read; none if everything can be read.
+    /// The reason why nothing can be read. `None` if everything can be read.
     pub down: Option<String>,
     /// True if a value of zero gives no datapoint, as with the errors of load balancers.
     pub sparse: bool,
     /// True if only the first two of five minutes have datapoints.
     pub gaps: bool,
-    /// The metric that has no datapoints from a moment on.
+    /// A metric that has no datapoints from a time on.
     pub mute: Option<(&'static str, Timestamp)>,
 }
 
 impl Flows {
-    /// Changes the requests from now on.
+    /// Changes the traffic from `at` on.
     pub fn turn(&mut self, at: Timestamp, flow: Flow) {
         self.turns.insert(at, flow);
     }
 
-    /// Changes the share of the new side by the weights from now on.
+    /// Changes the new side's share by the weights, in percent, from `at` on.
     pub fn weigh(&mut self, at: Timestamp, percent: u32) {
         self.shares.insert(at, percent);
     }
 
+    /// Returns the traffic at a minute, the time since which it is so, and the new side's share by the weights in
+    /// percent.
     fn at(&self, minute: Timestamp) -> (Flow, Timestamp, u32) {
         let flow = self.turns.range(..=minute).next_back();
         let (since, flow) = flow.map_or((minute, Flow::default()), |(at, flow)| (*at, *flow));
@@ -66,7 +70,7 @@ impl Flows {
         (flow, since, share.map_or(0, |(_, share)| *share))
     }
 
-    /// A datapoint of the metric of this name.
+    /// Returns the datapoint of a metric at a minute. `None` if there is none.
     fn value(&self, name: &str, minute: Timestamp) -> Option<f64> {
         let (flow, since, share) = self.at(minute);
         let new = flow.requests * flow.moved.unwrap_or(share) / 100;
@@ -92,7 +96,7 @@ impl Flows {
         Some(value)
     }
 
-    /// The reading of a series.
+    /// Returns the reading of a series over a range.
     pub fn read(&self, query: &Query, minutes: Minutes) -> SeriesReading {
         if let Some(why) = &self.down {
             return SeriesReading::Unreadable(why.clone());
@@ -115,7 +119,7 @@ impl Flows {
     }
 }
 
-/// The failed ones of some requests, with `failing` in ten thousand.
+/// Returns the number of failed requests, if `failing` of ten thousand fail. Rounded down.
 fn failed(requests: u32, failing: u32) -> f64 {
     f64::from(requests * failing / 10_000)
 }

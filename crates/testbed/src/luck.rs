@@ -1,4 +1,4 @@
-//! Random numbers for simulations in tests: the same seed gives the same numbers.
+//! Random numbers for simulations in tests. The same seed gives the same numbers.
 
 /// A stream of random numbers.
 ///
@@ -10,7 +10,7 @@ impl Luck {
         Self(seed)
     }
 
-    /// Evenly distributed between 0 and 1, both excluded.
+    /// Draws a number between 0 and 1, uniformly distributed, both ends excluded.
     pub fn even(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -21,13 +21,13 @@ impl Luck {
         (f64::from(high) + 0.5) / 4_294_967_296.0
     }
 
-    /// Normally distributed.
+    /// Draws a normally distributed number with mean 0 and standard deviation 1.
     pub fn normal(&mut self) -> f64 {
         let size = (-2.0 * self.even().ln()).sqrt();
         size * (std::f64::consts::TAU * self.even()).cos()
     }
 
-    /// Poisson-distributed; for large means a rounded normal number.
+    /// Draws a Poisson-distributed number. For a mean above 50 it is a rounded normal number.
     pub fn poisson(&mut self, mean: f64) -> f64 {
         if mean > 50.0 {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0);

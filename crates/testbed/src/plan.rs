@@ -1,4 +1,4 @@
-//! Plans for the tests of the engine.
+//! Plans, and parts of plans, for the tests of the engine.
 
 use cutover_engine::plan::{
     Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, PlanSource, Step,
@@ -8,8 +8,8 @@ use cutover_engine::record::{GroupName, RecordSet};
 use cutover_engine::units::{AlarmId, CutoverName, DnsName, Share, Weight, WeightPair};
 use jiff::SignedDuration;
 
-/// A plan with as many groups in each zone as given, steps `(percent, bake minutes, approval)`, two gates `errors` and
-/// `latency`, and one fallback alarm `fallback`.
+/// Returns a plan with this number of groups in each zone. A step is `(percent, bake minutes, approval)`. The gates are
+/// the alarms `errors` and `latency`, and the fallback alarm is `fallback`.
 pub fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
     let mut records = Vec::new();
     for (zone, count) in zones.iter().enumerate() {
@@ -60,7 +60,7 @@ pub fn plan(zones: &[usize], steps: &[(u8, i64, bool)]) -> Plan {
     }
 }
 
-/// A gate on the alarm of that name.
+/// Returns a gate on the alarm of this name. It holds the cutover if the alarm has no data.
 pub fn gate(name: &str) -> AlarmGate {
     AlarmGate {
         id: alarm(name),
@@ -68,7 +68,7 @@ pub fn gate(name: &str) -> AlarmGate {
     }
 }
 
-/// An alarm's identity.
+/// Returns the identity of the alarm of this name.
 pub fn alarm(name: &str) -> AlarmId {
     AlarmId {
         region: None,
@@ -76,7 +76,7 @@ pub fn alarm(name: &str) -> AlarmId {
     }
 }
 
-/// A plan's source; the digest follows the plan.
+/// Returns a plan's source. The digest differs if the plan differs.
 pub fn source(plan: Plan) -> PlanSource {
     let digest = serde_json::to_string(&plan).expect("a plan is JSON");
     PlanSource {
@@ -87,7 +87,7 @@ pub fn source(plan: Plan) -> PlanSource {
     }
 }
 
-/// A member of a group.
+/// Returns a member of a group of type `A`.
 pub fn record(name: &DnsName, identifier: &str, weight: u8) -> RecordSet {
     RecordSet {
         name: format!("{name}."),

@@ -1,6 +1,7 @@
 //! A small test world in memory around the engine: groups, alarms, changes, controllers and a journal, with faults.
 //!
-//! It observes, decides, journals and performs as the controller does, without any I/O, and checks the invariants each time.
+//! The world observes, decides, journals and performs as the controller does, but without any I/O. It checks the
+//! invariants after each step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,90 +29,106 @@ use crate::check::Checker;
 use crate::flows::Flows;
 use crate::plan::{alarm, record, source};
 
-/// The most decisions of one round; more is a hot loop.
+/// The most decisions of one round. More would be a loop without end.
 const DECISIONS_MAX: usize = 20;
 
-/// The outcome of a write.
+/// The outcome of a write, which a test chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// Applied and answered.
+    /// The write is applied, and the reply arrives.
     Accepted,
-    /// Refused with this class, not applied.
+    /// The write is refused with this class and not applied.
     Refused(FailureClass),
-    /// Applied, the reply lost.
+    /// The write is applied, but the reply is lost.
     ReplyLost,
-    /// The reply lost, and applied this many seconds later.
+    /// The reply is lost, and the write is applied this many seconds later.
     Late(i64),
-    /// Lost on the way.
+    /// The request is lost. The write is not applied.
     RequestLost,
 }
 
-/// One alarm.
+/// One alarm of the test world.
 #[derive(Debug, Clone)]
 pub struct TestAlarm {
-    /// Its state.
+    /// The current state.
     pub state: AlarmState,
-    /// When it last changed.
+    /// The time of the last change of state.
     pub since: Timestamp,
-    /// When it entered ALARM.
+    /// The times at which the alarm entered ALARM, oldest first.
     pub entered: Vec<Timestamp>,
 }
 
-/// One controller process.
+/// One controller process of the test world.
 #[derive(Debug, Clone)]
 pub struct TestController {
     id: ControllerId,
+    /// The orders that are not sent yet, each with the length of the journal when it was decided.
     wire: Vec<(Order, usize)>,
+    /// The time of the last round in which all gates passed.
     passed_at: Option<Timestamp>,
-    /// The sum of all changes of the wall clock until then.
+    /// The sum of all changes of the wall clock until `passed_at`.
     passed_after: SignedDuration,
+    /// The time of the last successful reading of groups.
     read_at: Option<Timestamp>,
-    /// Its errands: jobs and hooks.
+    /// The process's errands: jobs and hooks.
     pub hands: Hands,
-    /// The last decision of its last round.
+    /// The last decision of the last round.
     pub last: Decision,
 }
 
-/// The world.
+/// A cutover, the services that it uses, and its controllers.
 #[derive(Debug, Clone)]
 pub struct World {
     pub now: Timestamp,
-    /// The sum of all changes of the wall clock, during which no time really passed.
+    /// The sum of all changes of the wall clock. During these changes no time passed.
     pub clock_set_by: SignedDuration,
     pub source: PlanSource,
     pub file: FileReading,
     pub groups: Vec<(ZoneId, Vec<RecordSet>)>,
-    /// The records around the groups; empty if they are not read.
+    /// The records around the groups. Empty if they are not read.
     pub around: Vec<AroundReading>,
     pub alarms: BTreeMap<AlarmId, TestAlarm>,
+    /// True if alarms cannot be read.
     pub cloudwatch_down: bool,
+    /// True if histories of alarms cannot be read.
     pub histories_down: bool,
+    /// The alarms that CloudWatch does not know.
     pub missing: BTreeSet<AlarmId>,
+    /// The time since which groups cannot be read. `None` if they can be read.
     pub unreadable_since: Option<Timestamp>,
+    /// The outcome of writes in zones that are not in `zone_fates`.
     pub fate: Fate,
+    /// The outcome of writes, by zone.
     pub zone_fates: BTreeMap<ZoneId, Fate>,
+    /// How long a change is PENDING.
     pub in_sync_after: SignedDuration,
+    /// The accepted changes, each with the time of its acceptance.
     pub changes: BTreeMap<ChangeId, Timestamp>,
+    /// The changes that Route 53 no longer knows.
     pub lost_changes: BTreeSet<ChangeId>,
-    /// Both sides' requests, for plans that measure them.
+    /// The traffic of both sides, for plans with metric gates.
     pub flows: Flows,
     /// Jobs and hooks, for plans that have some.
     pub aside: JobsAndHooks,
+    /// AWS's clock minus the controllers'. `None` if it is not known.
     pub skew: Option<SignedDuration>,
+    /// True if the controllers run with `--baseline-as-is`: a cutover may start although the new side has a share.
     pub as_is: bool,
     pub controllers: Vec<TestController>,
     pub journal: Vec<Envelope>,
     pub checker: Checker,
-    /// The fleet: only this cutover, unless a test adds others.
+    /// The fleet. It has only this cutover, unless a test adds others.
     pub fleet: Fleet,
-    /// The events that decisions appended to `@fleet`.
+    /// The events that decisions appended to `@fleet`, oldest first.
     pub fleet_entries: Vec<Event>,
+    /// The writes that are still on their way, each with the time of its arrival.
     late: Vec<(Timestamp, Part)>,
+    /// The number of controllers that were started so far.
     processes: usize,
 }
 
 impl World {
-    /// A healthy world at 100/0, one controller, the plan accepted.
+    /// Creates a healthy world with the weights 100/0, one controller, and the plan accepted.
     pub fn new(plan: Plan) -> Self {
         let now: Timestamp = "2026-03-02T01:00:00Z".parse().expect("a timestamp");
         let mut groups = Vec::new();
@@ -169,7 +186,7 @@ impl World {
         world
     }
 
-    /// Starts one more controller process.
+    /// Starts another controller process.
     pub fn start_controller(&mut self) {
         self.processes += 1;
         self.controllers.push(TestController {
@@ -183,24 +200,24 @@ impl World {
         });
     }
 
-    /// Kills a controller, which loses everything that it has not sent, and starts another.
+    /// Kills a controller and starts another in its place. Orders that were not sent and errands are lost.
     pub fn crash(&mut self, index: usize) {
         self.start_controller();
         let fresh = self.controllers.pop().expect("a controller was started");
         self.controllers[index] = fresh;
     }
 
-    /// The state of the cutover.
+    /// Returns the state of the cutover.
     pub fn state(&self) -> &State {
         self.checker.state().expect("the plan was accepted")
     }
 
-    /// The phase of the cutover.
+    /// Returns the phase of the cutover.
     pub fn phase(&self) -> Phase {
         self.state().phase
     }
 
-    /// A group's weights.
+    /// Returns a group's weights.
     pub fn pair(&self, index: usize) -> WeightPair {
         WeightPair {
             old: self.weight(index, "eks"),
@@ -208,6 +225,7 @@ impl World {
         }
     }
 
+    /// Returns a member's weight, or 0 if the member does not exist.
     fn weight(&self, index: usize, identifier: &str) -> Weight {
         let mut members = self.groups[index].1.iter();
         match members.find(|member| member.set_identifier == identifier) {
@@ -216,13 +234,13 @@ impl World {
         }
     }
 
-    /// Another writer changes weights.
+    /// Changes a group's weights as another writer would.
     pub fn others_write(&mut self, index: usize, old: u8, new: u8) {
         self.set(index, WeightPair::new(old, new));
         self.checker.changed_by_others(index, self.pair(index));
     }
 
-    /// Changes the state of an alarm now.
+    /// Sets the state of an alarm now.
     pub fn turn(&mut self, name: &str, state: AlarmState) {
         let now = self.now;
         let alarm = self
@@ -237,7 +255,7 @@ impl World {
         }
     }
 
-    /// Appends an entry, which must keep the invariants, be readable again, and fold.
+    /// Appends an entry. Panics if it breaks an invariant, cannot be read back as JSON, or cannot be folded.
     pub fn append(&mut self, actor: &str, event: Event) {
         let seq = u64::try_from(self.journal.len()).expect("a short journal") + 1;
         let last_at = self.journal.last().map_or(self.now, |entry| entry.at);
@@ -267,12 +285,12 @@ impl World {
         self.append("ada@desk", event);
     }
 
-    /// Asks for a rollback.
+    /// Appends a person's request for a rollback.
     pub fn roll_back(&mut self, mode: RevertMode) {
         self.ask(Event::RollbackRequested { mode, reason: None });
     }
 
-    /// Approves a step as it is.
+    /// Appends a person's approval of a step as the plan has it.
     pub fn approve(&mut self, number: u16) {
         let step = self.state().plan().step(number).expect("a step").clone();
         self.ask(Event::StepApproved {
@@ -284,24 +302,25 @@ impl World {
         });
     }
 
-    /// The number of events with this label in the journal.
+    /// Returns the number of events with this label in the journal.
     pub fn count(&self, label: &str) -> usize {
         let entries = self.journal.iter();
         entries.filter(|entry| entry.event.label() == label).count()
     }
 
-    /// The holds of the first controller's last round.
+    /// Returns the holds of the first controller's last round.
     pub fn because(&self) -> &[HoldReason] {
         &self.controllers[0].last.because
     }
 
-    /// Sets the machine's wall clock.
+    /// Changes the machine's wall clock by this duration. No time passes.
     pub fn set_clock(&mut self, by: SignedDuration) {
         self.now += by;
         self.clock_set_by += by;
     }
 
-    /// Lets time pass. Then every controller does a round and performs it, twice, so that it sees the replies.
+    /// Lets this many seconds pass. Then every controller does two rounds and performs each, so that it sees the
+    /// replies.
     pub fn tick(&mut self, secs: i64) {
         self.pass(secs);
         for index in 0..self.controllers.len() {
@@ -312,14 +331,14 @@ impl World {
         }
     }
 
-    /// Ticks of ten seconds for this many minutes.
+    /// Runs ticks of ten seconds for this many minutes.
     pub fn run_minutes(&mut self, minutes: i64) {
         for _ in 0..minutes * 6 {
             self.tick(10);
         }
     }
 
-    /// Ticks until the phase is reached.
+    /// Runs ticks of ten seconds until the cutover is in this phase. Panics after 5,000 ticks.
     pub fn run_to(&mut self, phase: Phase) {
         for _ in 0..5_000 {
             if self.phase() == phase {
@@ -330,7 +349,7 @@ impl World {
         panic!("never {}\n{}", phase.label(), self.story());
     }
 
-    /// Runs until step `number` bakes.
+    /// Runs ticks of ten seconds until step `number` bakes. Panics after 5,000 ticks.
     pub fn run_to_bake(&mut self, number: u16) {
         for _ in 0..5_000 {
             if self.phase() == Phase::Baking && self.state().verified_step == number {
@@ -341,7 +360,7 @@ impl World {
         panic!("step {number} never bakes\n{}", self.story());
     }
 
-    /// Lets time pass; late requests arrive.
+    /// Lets this many seconds pass, and applies the late writes that arrive.
     pub fn pass(&mut self, secs: i64) {
         self.now += SignedDuration::from_secs(secs);
         let now = self.now;
@@ -352,7 +371,7 @@ impl World {
         }
     }
 
-    /// One round of one controller.
+    /// Runs one round of one controller: observes, decides and journals. Panics if a decision breaks a rule of `check`.
     pub fn round(&mut self, index: usize) {
         let mut observation = self.observe(index);
         let mut taken = None;
@@ -415,6 +434,7 @@ impl World {
         self.perform_beside(index);
     }
 
+    /// Sends the parts of an order that belong to one zone, with the outcome that the test chose.
     fn send(&mut self, order: &Order, zone: &ZoneId, parts: &[Part]) {
         let fate = self.zone_fates.get(zone).copied().unwrap_or(self.fate);
         match fate {
@@ -458,6 +478,7 @@ impl World {
         }
     }
 
+    /// Appends the failure of a write.
     fn reply_failed(&mut self, order: &Order, zone: &ZoneId, parts: &[Part], class: FailureClass) {
         let event = Event::WeightChangeFailed {
             write_id: order.write_id.clone(),
@@ -469,7 +490,7 @@ impl World {
         self.append("controller", event);
     }
 
-    /// Returns true if Route 53 accepts a change: it refuses a weighted record beside a simple one, and stale images.
+    /// Returns true if Route 53 accepts a change. It refuses a weighted record next to a simple one, and stale images.
     fn fits(&self, part: &Part) -> bool {
         let members = &self.groups[part.group].1;
         let weighted = members
@@ -479,6 +500,7 @@ impl World {
             || (members.contains(&part.image.old) && members.contains(&part.image.new))
     }
 
+    /// Applies a change, if Route 53 accepts it. Returns true if it did.
     fn write(&mut self, part: &Part) -> bool {
         if !self.fits(part) {
             return false;
@@ -496,6 +518,7 @@ impl World {
         true
     }
 
+    /// Sets the weights of a group's two members.
     fn set(&mut self, index: usize, pair: WeightPair) {
         if let Some(share) = pair.share() {
             let percent = share.whole_percent().unwrap_or(0);
@@ -510,7 +533,7 @@ impl World {
         }
     }
 
-    /// The observation of a controller in this round.
+    /// Returns the observation of a controller in this round.
     pub fn observe(&mut self, index: usize) -> Observation {
         let state = self.state();
         let alarms: BTreeMap<AlarmId, AlarmReading> = state
@@ -619,7 +642,7 @@ impl World {
         HistoryReading::EnteredAlarm(entered.unwrap_or_default())
     }
 
-    /// Ends all faults.
+    /// Ends all faults, and sets all alarms to OK.
     pub fn heal(&mut self) {
         let names: Vec<String> = self.alarms.keys().map(|id| id.name.clone()).collect();
         for name in names {
@@ -637,13 +660,13 @@ impl World {
         self.file = FileReading::Plan(Arc::new(self.source.clone()));
     }
 
-    /// Checks that the state is the fold of the journal.
+    /// Asserts that the state is the fold of the journal.
     pub fn assert_folds(&self) {
         let folded = fold::fold(&self.journal).expect("the journal folds");
         assert_eq!(folded.as_ref(), Some(self.state()));
     }
 
-    /// The journal, for failures.
+    /// Returns the last 40 entries of the journal, one a line, for messages of failed tests.
     pub fn story(&self) -> String {
         let mut lines = vec![format!("now {}", self.now)];
         let from = self.journal.len().saturating_sub(40);

@@ -147,7 +147,7 @@ fn long_messages_are_cut() {
     assert_eq!(shown.chars().count(), MESSAGE_CHARS_MAX + 1);
 }
 
-/// The class and the message if STS refuses the credentials of a role.
+/// Returns the class and the message if STS refuses the credentials of a role with this code and message.
 fn role_refused(code: &str, message: &str) -> (FailureClass, String) {
     let meta = aws_smithy_types::error::ErrorMetadata::builder()
         .code(code)
@@ -156,7 +156,7 @@ fn role_refused(code: &str, message: &str) -> (FailureClass, String) {
     role_not_had(meta, 403)
 }
 
-/// The class and the message if an answer to `AssumeRole` has no credentials.
+/// Returns the class and the message if a reply to `AssumeRole` with this status has no credentials.
 fn role_not_had(
     meta: aws_smithy_types::error::ErrorMetadata,
     status: u16,
@@ -233,7 +233,7 @@ fn a_machine_without_credentials_is_told_what_to_do_in_one_sentence() {
         (class, said.as_str()),
         (FailureClass::Denied, NO_CREDENTIALS)
     );
-    // STS would be asked for a role, and cannot be.
+    // STS cannot be asked for a role without credentials.
     let unsent = ConnectorError::other(none().into(), None);
     let (_, said) = credentials_failure(&CredentialsError::provider_error(unsent));
     assert_eq!(said, NO_CREDENTIALS);

@@ -11,13 +11,14 @@ use crate::journal::JournalUrl;
 /// The start of a rehearsal, and the time zone in which its times are shown.
 #[derive(Debug, Clone)]
 pub struct Start {
-    /// The moment.
+    /// When the rehearsal starts.
     pub at: Timestamp,
-    /// The zone in which it was written.
+    /// The time zone that the user wrote, in which times are shown.
     pub zone: TimeZone,
 }
 
-/// Reads a moment with its zone: `2026-12-01T09:00+09:00`, `2026-12-01T09:00[Asia/Tokyo]`, `2026-12-01T00:00Z`.
+/// Reads a time with its zone: `2026-12-01T09:00+09:00`, `2026-12-01T09:00[Asia/Tokyo]`, `2026-12-01T00:00Z`. A time
+/// without a zone is refused.
 pub(super) fn start(text: &str) -> Result<Start, String> {
     let example = "write for example `2026-12-01T09:00+09:00`, or `2026-12-01T09:00[Asia/Tokyo]`";
     if let Ok(zoned) = text.parse::<Zoned>() {
@@ -37,16 +38,16 @@ pub(super) fn start(text: &str) -> Result<Start, String> {
     Ok(Start { at, zone })
 }
 
-/// A time, or a distance from now: into the future, or into the past for `backtest`.
+/// A time, or a duration from now. The duration leads into the future, or into the past for `backtest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// This time.
+    /// An exact time.
     At(Timestamp),
-    /// This long from now, or this long ago.
+    /// A duration from now, or before now for `backtest`.
     In(SignedDuration),
 }
 
-/// Reads a time or a duration.
+/// Reads an RFC 3339 time, or a duration from now.
 pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
@@ -56,7 +57,7 @@ pub(super) fn moment(text: &str) -> Result<Moment, String> {
     })
 }
 
-/// Reads a time, or how long ago it was.
+/// Reads an RFC 3339 time, or a duration before now.
 pub(super) fn past_moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
@@ -94,7 +95,7 @@ pub fn duration(text: &str) -> Result<SignedDuration, String> {
 /// The key and the value of a label that a cutover must have.
 pub type Label = (String, String);
 
-/// Reads a label.
+/// Reads a label of the form `KEY=VALUE`, and trims both parts.
 pub(super) fn label(text: &str) -> Result<Label, String> {
     let (key, value) = text
         .split_once('=')
@@ -102,7 +103,7 @@ pub(super) fn label(text: &str) -> Result<Label, String> {
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// Reads a phase.
+/// Reads the name of a phase, for example `baking`.
 pub(super) fn phase(text: &str) -> Result<Phase, String> {
     let mut labels = Vec::new();
     for phase in Phase::ALL {
@@ -126,7 +127,7 @@ pub(super) fn policy_role(text: &str) -> Result<PolicyRole, String> {
     Err(format!("the roles are {}", labels.join(", ")))
 }
 
-/// Reads how long to wait: a duration, or `0s` for not at all.
+/// Reads the longest time to wait: a duration, or `0s` for no wait.
 pub(super) fn patience(text: &str) -> Result<SignedDuration, String> {
     if text.trim() == "0s" {
         return Ok(SignedDuration::ZERO);
@@ -143,23 +144,25 @@ pub(super) fn interval(text: &str) -> Result<SignedDuration, String> {
     Ok(length)
 }
 
-/// With less, a controller would do nothing but read AWS. Its share of the account's quota is bounded elsewhere.
+/// Shortest time between two rounds. With less, a controller would do nothing but read AWS. Its share of the account's
+/// quota is bounded elsewhere.
 const INTERVAL_MIN: SignedDuration = SignedDuration::from_millis(100);
-/// With more, the controller would look less often than most alarms evaluate.
+/// Longest time between two rounds. With more, the controller would read alarms less often than most of them are
+/// evaluated.
 const INTERVAL_MAX: SignedDuration = SignedDuration::from_secs(300);
 
-/// Reads the URL of a journal; the journal itself is not looked for.
+/// Reads the URL of a journal: `sqlite:PATH` or `memory:`. The journal need not exist.
 pub(super) fn journal_url(text: &str) -> Result<String, String> {
     JournalUrl::parse(text).map(|_| text.to_owned())
 }
 
-/// The longest reason, in bytes (semantics M8): every entry that repeats it is sent to people.
+/// Longest reason, in bytes (semantics M8). It is bounded because every entry that repeats it is sent to people.
 pub(super) const REASON_BYTES_MAX: usize = 2_048;
 
-/// Replaces the end of a reason that was too long.
+/// End of a reason that was shortened because it was too long.
 pub(in crate::cli) const SHORTENED: &str = "… (shortened)";
 
-/// Reads a reason: trimmed, not empty, at most [`REASON_BYTES_MAX`].
+/// Reads a reason and trims it. It must not be empty, and has at most [`REASON_BYTES_MAX`] bytes.
 pub(super) fn words(text: &str) -> Result<String, String> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
@@ -174,8 +177,8 @@ pub(super) fn words(text: &str) -> Result<String, String> {
     Ok(trimmed.to_owned())
 }
 
-/// Reads the reason of a rollback, which must never fail because of its reason: one that is too long is shortened and ends
-/// with [`SHORTENED`].
+/// Reads the reason of a rollback. A rollback must never fail because of its reason, so a reason that is too long is
+/// shortened and ends with [`SHORTENED`].
 pub(super) fn any_words(text: String) -> String {
     if text.len() <= REASON_BYTES_MAX {
         return text;
@@ -205,7 +208,7 @@ mod tests {
         assert!(kept.ends_with("é… (shortened)"), "{kept}");
     }
 
-    /// A start in the zone in which it was written.
+    /// Returns the start as text, in the zone in which it was written.
     fn shown(text: &str) -> String {
         let start = start(text).unwrap();
         start.at.to_zoned(start.zone).to_string()

@@ -37,16 +37,18 @@ use crate::report::backtest;
 use crate::report::rehearsal;
 use crate::report::text;
 
-/// The default length of the past: `CloudWatch` keeps the history of alarms for at least two weeks.
+/// How far back a backtest reads if `--since` is not given: `CloudWatch` keeps the history of alarms for at least two
+/// weeks.
 const SINCE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The largest number of starts; more would take too long.
 const STARTS_MAX: i64 = 20_000;
 
-/// Backtests plans.
+/// Replays plans over a past that is read from AWS or from a file, and prints the result.
 ///
 /// # Errors
-/// A plan is not valid, the times are not valid, or the record cannot be read or saved.
+/// A plan is not valid, the times are not valid, there are too many starts, AWS cannot be read, or the record cannot be
+/// read or saved.
 pub fn run(context: &mut Context<'_>, args: &args::Backtest) -> Result<Exit> {
     let sources = plans::find(&args.paths).require_valid(context)?;
     let record = if let Some(path) = &args.from {
@@ -90,6 +92,8 @@ pub fn run(context: &mut Context<'_>, args: &args::Backtest) -> Result<Exit> {
 }
 
 /// Returns the start and the end of the past to read.
+/// # Errors
+/// `--until` is in the future, `--since` is not before it, or the span is refused by [`Record::check`].
 fn span(args: &args::Backtest, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
     let until = args.until.map_or(Ok(now), |until| ago(until, now))?;
     let since = args.since.unwrap_or(Moment::In(SINCE));
@@ -132,7 +136,7 @@ fn narrowed(mut record: Record, args: &args::Backtest) -> Result<Record> {
     Ok(record)
 }
 
-/// The largest record that is read.
+/// Largest record file that is read: 1 GiB.
 const RECORD_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 fn load(path: &Path) -> Result<Record> {
@@ -158,7 +162,7 @@ fn save(path: &Path, record: &Record) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Replays all starts of all plans, on all cores.
+/// Replays all starts of all plans, on all processor cores.
 fn replay(
     context: &mut Context<'_>,
     sources: &[PlanSource],

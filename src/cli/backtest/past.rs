@@ -90,10 +90,11 @@ pub(super) async fn read<S: Signals + Past>(
 /// The part of a series that is read in one call. A day fits into a call, and each call has a time limit of a few seconds.
 const AT_A_TIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// The time before the beginning from which series are read, because gates look back: the comparison by a day.
+/// Series are read from this long before the start of the past, because gates use earlier minutes too: the comparison
+/// of both sides uses a day.
 const READ_BEFORE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Reads the series of all gates of metrics.
+/// Reads the series of all metric gates, a day at a time.
 async fn read_series(
     context: &mut Context<'_>,
     progress: &mut ProgressLine,
@@ -191,7 +192,7 @@ async fn read_one(
     }
 }
 
-/// Returns the note about the calls, the time and the money that reading takes.
+/// Returns the note that says how many calls the reading makes, how long it takes and what it costs.
 fn announcement(
     wanted: &BTreeMap<Account, BTreeSet<AlarmId>>,
     series: usize,

@@ -1,4 +1,4 @@
-//! The calls of a preview to AWS.
+//! The calls to AWS that a preview makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +19,13 @@ use crate::engine::state::State;
 use crate::engine::units::{ChangeId, ZoneId};
 use crate::ports::{CallError, Dns, Signals, Urgency};
 
-/// The time over which series are read: a service in use has had a request in the last hour.
+/// How far back series are read. A service in use has had a request in the last hour.
 const METRICS_OVER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The ID of a change that does not exist: a caller with permission is told that there is none.
+/// The ID of a change that does not exist. A caller with permission gets the answer that there is no such change.
 const NO_CHANGE: &str = "C00000000000000000000";
 
-/// Reads the series that a round would read, over the last hour.
+/// Reads the series that a round would read, over at least the last hour.
 pub(super) async fn read_series(state: &State, signals: &dyn Signals, now: Timestamp) -> Series {
     let mut by_account: BTreeMap<Account, BTreeMap<Query, Minutes>> = BTreeMap::new();
     for (query, minutes) in wanted(state, now) {
@@ -45,8 +45,8 @@ pub(super) async fn read_series(state: &State, signals: &dyn Signals, now: Times
     series
 }
 
-/// Makes the calls that are needed only later, the status of a change and the history of an alarm, and returns those that
-/// were denied.
+/// Makes the calls that a controller needs only later: the status of a change, and the history of an alarm. Returns a
+/// hold for each call that was denied.
 pub(super) async fn probe(
     plan: &Plan,
     dns: &dyn Dns,

@@ -1,4 +1,4 @@
-//! Refuses, before a rehearsal, faults and alarms that cannot happen in it.
+//! Checks before a rehearsal that its faults can happen and that its alarms are used.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,8 @@ use crate::scenario::{FaultKind, FaultStart, PersonAct, Scenario, ScenarioFault}
 /// Checks that every fault can happen, and that every alarm of the scenario is used, in a rehearsal of these plans.
 ///
 /// # Errors
-/// The first fault or alarm that concerns nothing in the plans, with what to write instead.
+/// A fault that can never happen, or an alarm that is in no plan, with what to write instead. Only the first one is
+/// reported.
 pub(super) fn require_possible(
     troupe: &Troupe,
     scenario: &Scenario,
@@ -43,7 +44,7 @@ pub(super) fn require_possible(
 /// Checks that a fault can happen.
 ///
 /// # Errors
-/// Why it cannot, and what to write instead.
+/// Why the fault cannot happen, and what to write instead.
 fn check_fault(
     fault: &ScenarioFault,
     plans: &[&Plan],
@@ -82,10 +83,10 @@ fn check_fault(
     check_concerns(&fault.kind, &mine, scenario)
 }
 
-/// Checks that something in the plans can have this fault.
+/// Checks that the fault concerns something in the plans.
 ///
 /// # Errors
-/// Why nothing can, and what to write instead.
+/// Why it concerns nothing, and what to write instead.
 fn check_concerns(
     kind: &FaultKind,
     plans: &[&Plan],
@@ -129,7 +130,7 @@ fn has_alarm(plans: &[&Plan], name: &str) -> bool {
     alarms.any(|gate| gate.id.name == name)
 }
 
-/// Returns the hint that names the alarms of the plans.
+/// Returns a hint with the names of the plans' alarms.
 fn alarms(plans: &[&Plan]) -> String {
     let known = plans.iter().flat_map(|plan| plan.alarms());
     let names: BTreeSet<String> = known.map(|gate| gate.id.name.clone()).collect();
@@ -142,7 +143,7 @@ fn alarms(plans: &[&Plan]) -> String {
     )
 }
 
-/// Returns the first few names, and how many more there are.
+/// Returns the first [`NAMED_MAX`] names, and how many more there are.
 fn listed(names: Vec<String>) -> String {
     let more = names.len().saturating_sub(NAMED_MAX);
     let shown: Vec<String> = names.into_iter().take(NAMED_MAX).collect();

@@ -1,4 +1,4 @@
-//! Makes a [`Film`] from the recording of the stage.
+//! Makes a [`Film`], from which the report of a rehearsal is drawn, from what the simulated world recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,10 @@ use crate::sim::stage::watch::{AlarmWatch, Measured};
 use crate::sim::stage::{SharedStage, Stage, lock};
 use crate::sim::world::World;
 
-/// Makes the film of a rehearsal.
+/// Makes the film of a finished rehearsal: what happened to each plan, the faults, and the calls to AWS.
 ///
 /// # Errors
-/// A journal in memory has none.
+/// The journal cannot be read, which does not happen to a journal in memory.
 pub(super) async fn develop(
     world: &World,
     stage: &SharedStage,
@@ -48,7 +48,7 @@ pub(super) async fn develop(
     let (mut faults, mut never) = (Vec::new(), Vec::new());
     for trouble in stage.troubles() {
         match trouble.from {
-            // The actions of people are in the journal.
+            // The actions of people are in the journal, so they are not listed as faults.
             Some(from) if from <= end && trouble.is_of_people() => {}
             Some(from) if from <= end => faults.push(film::Trouble {
                 what: trouble.fault.text.clone(),
@@ -105,7 +105,7 @@ fn reel(world: &World, stage: &Stage, plan: &Plan, entries: &[Envelope], start: 
     }
 }
 
-/// Returns the minutes around a revert, if there was one.
+/// Returns the minutes around the revert; empty if there was none.
 fn near(recording: &Recording, entries: &[Envelope]) -> Vec<Frame> {
     if !entries.iter().any(|entry| cause_of(&entry.event).is_some()) {
         return Vec::new();
@@ -133,10 +133,10 @@ fn side(scene: &Scene, index: usize) -> film::Side {
     }
 }
 
-/// The longest time between two bad datapoints of the same trouble.
+/// Longest time between two bad datapoints that belong to the same trouble.
 const LED_TO_IT: SignedDuration = SignedDuration::from_mins(10);
 
-/// Returns the moments from the fault until the traffic is back, if there was a revert.
+/// Returns when each stage between the fault and the drained traffic was reached; `None` if there was no revert.
 fn reaction(
     world: &World,
     stage: &Stage,
@@ -203,8 +203,8 @@ fn is_culprit(cause: &RevertCause, id: &AlarmId) -> bool {
     }
 }
 
-/// Returns the first of the bad datapoints that led to the alarm. `latest_first` is all of them; one that is more than
-/// [`LED_TO_IT`] before the next is noise.
+/// Returns the first of the bad datapoints that led to the alarm; `None` if there are none. `latest_first` holds all
+/// bad datapoints; those before a gap of more than [`LED_TO_IT`] are noise.
 fn first_of_the_last(latest_first: impl Iterator<Item = Timestamp>) -> Option<Timestamp> {
     let mut first: Option<Timestamp> = None;
     for at in latest_first {
@@ -216,7 +216,7 @@ fn first_of_the_last(latest_first: impl Iterator<Item = Timestamp>) -> Option<Ti
     first
 }
 
-/// Returns the cause of a revert, if the event is the decision to revert.
+/// Returns the cause of the revert if the event is the decision to revert; otherwise `None`.
 fn cause_of(event: &Event) -> Option<&RevertCause> {
     if let Event::RevertIntended { cause, .. } | Event::RevertPerformedUnjournaled { cause, .. } =
         event
@@ -226,10 +226,10 @@ fn cause_of(event: &Event) -> Option<&RevertCause> {
     None
 }
 
-/// Returns all entries of the journal.
+/// Returns all entries of the journal, in order.
 ///
 /// # Errors
-/// A journal in memory has none.
+/// The journal cannot be read, which does not happen to a journal in memory.
 pub(super) async fn entries(journal: &StageJournal) -> Result<Vec<Envelope>> {
     let (entries, _) = journal
         .journal

@@ -1,4 +1,4 @@
-//! Rehearsals with many seeds, on all cores.
+//! Rehearsals with many seeds, on all processor cores.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -27,10 +27,11 @@ use crate::report::rehearsal::runs;
 use crate::scenario::Scenario;
 use play::Play;
 
-/// Rehearses the plans.
+/// Rehearses the plans and prints what happened.
 ///
 /// # Errors
-/// A plan, the scenario or a fault is not valid.
+/// A plan, the scenario or a fault is not valid, a fault can never happen, the simulated Route 53 refuses a plan, or
+/// the output cannot be written.
 pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
     let mut found = plans::find(&args.paths);
     let fleet = found.fleet.take();
@@ -59,7 +60,7 @@ pub fn run(context: &mut Context<'_>, args: &Rehearse) -> Result<Exit> {
     }
 }
 
-/// Rehearses once and shows everything.
+/// Rehearses once and prints the whole rehearsal.
 fn once(
     context: &mut Context<'_>,
     args: &Rehearse,
@@ -76,7 +77,7 @@ fn once(
     Ok(exit(&film))
 }
 
-/// Rehearses many times and counts the outcomes. The exit code is 0, whatever they are.
+/// Rehearses many times and counts the outcomes. The exit code is 0, whatever the outcomes.
 fn often(
     context: &mut Context<'_>,
     args: &Rehearse,

@@ -27,11 +27,11 @@ enum Act {
     Approve,
 }
 
-/// An action that a person will take.
+/// An action, its cutover, and the time at which a person takes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct DueAct {
     at: Timestamp,
-    /// The fault's index, or the step that waits for approval.
+    /// The index of the fault, or the number of the step that waits for approval.
     of: u64,
     act: Act,
     cutover: CutoverName,
@@ -105,7 +105,7 @@ fn act_of(person: PersonAct) -> Option<Act> {
     }
 }
 
-/// Returns the approval that a cutover waits for, due `patience` after it began to wait.
+/// Returns the approval of the step that waits for one, due `patience` after the wait began; `None` if no step waits.
 fn approval(state: &State, patience: Option<SignedDuration>) -> Option<DueAct> {
     let mut waiting = None;
     for reason in &state.held {
@@ -126,7 +126,7 @@ fn approval(state: &State, patience: Option<SignedDuration>) -> Option<DueAct> {
     })
 }
 
-/// Takes one action. Returns false if somebody else wrote first; then it is tried again.
+/// Takes one action. Returns false if somebody else appended first; the caller then tries again.
 async fn perform(
     journal: &StageJournal,
     stage: &SharedStage,

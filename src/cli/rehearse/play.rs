@@ -1,4 +1,4 @@
-//! Plays plans: the real controller, the simulated world, and the people of the scenario.
+//! Rehearses plans with the real controller, the simulated world, and the people of the scenario.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -33,24 +33,24 @@ use crate::sim::world::{SimClock, World};
 /// The time between two rounds of the rehearsed controller, as in `run`.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The time that a rehearsal goes on beyond twice the length of its plan.
+/// How much longer than twice the length of its plans a rehearsal may take before it is cut off.
 const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
-/// The times at which the rehearsed controller looks.
+/// How often the rehearsed controller does a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LookWhen {
     /// It looks only when something may have changed.
     WorthIt,
-    /// It looks in every interval. Slow; used by the test that shows that the result is the same.
+    /// The controller does a round in every interval. This is slow; a test uses it to show that the result is the same.
     Always,
 }
 
 /// The plans to rehearse, and the settings of their fleet.
 #[derive(Debug, Clone, Default)]
 pub struct Troupe {
-    /// The plans.
+    /// The plans, each with the path of its file.
     pub sources: Vec<PlanSource>,
-    /// The settings of `fleet.yaml` with its path, if there is one.
+    /// The settings of `fleet.yaml` and its path; `None` if there is none.
     pub fleet: Option<(String, FleetSettings)>,
 }
 
@@ -69,8 +69,8 @@ impl Troupe {
         cut_off_after(self.length())
     }
 
-    /// Returns how long it takes if nothing holds it, without settling. If plans may wait for others, the sum of all plans;
-    /// otherwise the longest plan.
+    /// Returns how long the plans take if nothing holds them, without settling. If plans may wait for each other, this
+    /// is the sum of all plans; otherwise it is the longest plan.
     fn length(&self) -> SignedDuration {
         let mut one_by_one = match &self.fleet {
             Some((_, fleet)) => fleet.max_in_flight.is_some(),
@@ -87,10 +87,11 @@ impl Troupe {
     }
 }
 
-/// Plays the plans in the scenario's world. The same arguments give the same film. Needs a runtime with paused time.
+/// Rehearses the plans in the scenario's world. The same arguments give the same film. Needs a tokio runtime with
+/// paused time.
 ///
 /// # Errors
-/// A plan that the simulated Route 53 refuses.
+/// The simulated Route 53 refuses a plan, or the controller fails.
 pub async fn play(
     troupe: impl Into<Troupe>,
     scenario: &Scenario,
@@ -100,10 +101,10 @@ pub async fn play(
     play_with(troupe, scenario, seed, start, LookWhen::WorthIt).await
 }
 
-/// As [`play`], with a choice of how often the controller looks.
+/// Does the same as [`play`], with a choice of how often the controller does a round.
 ///
 /// # Errors
-/// As [`play`].
+/// The same as for [`play`].
 pub async fn play_with(
     troupe: impl Into<Troupe>,
     scenario: &Scenario,
@@ -176,7 +177,8 @@ fn cut_off_after(length: SignedDuration) -> SignedDuration {
     length.saturating_mul(2).saturating_add(GRACE)
 }
 
-/// Runs controllers one after the other, each until it is killed, the last until all is over or the deadline.
+/// Runs controllers one after the other. Each runs until it is killed; the last one runs until all cutovers have ended
+/// or the deadline has passed.
 async fn run(
     outside: &Outside,
     stage: &SharedStage,
@@ -258,7 +260,7 @@ fn length(plan: &Plan) -> SignedDuration {
     sum
 }
 
-/// The plans, as files that never change.
+/// The rehearsed plans, as plan files that never change.
 struct Script(Troupe);
 
 impl PlanFiles for Script {
@@ -277,7 +279,7 @@ impl PlanFiles for Script {
     }
 }
 
-/// A notifier that notifies nobody: a rehearsal must not wake people.
+/// A notifier that pages nobody, because a rehearsal must not wake people.
 struct Nobody;
 
 #[async_trait::async_trait]
@@ -291,7 +293,7 @@ impl Notifier for Nobody {
     }
 }
 
-/// A rehearsal without its seed.
+/// A rehearsal that can be repeated with any seed.
 pub(super) struct Play {
     pub(super) troupe: Troupe,
     pub(super) scenario: Scenario,
@@ -299,7 +301,7 @@ pub(super) struct Play {
 }
 
 impl Play {
-    /// Runs the rehearsal with a seed, in a runtime whose time jumps ahead.
+    /// Rehearses with this seed, in a runtime whose clock jumps ahead.
     pub(super) fn film(&self, seed: u64) -> Result<Film> {
         let runtime = Builder::new_current_thread()
             .enable_all()

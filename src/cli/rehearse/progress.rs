@@ -1,4 +1,4 @@
-//! The progress of long work, on standard error.
+//! Shows the progress of long work on standard error.
 
 use std::io::IsTerminal;
 use std::sync::mpsc;
@@ -14,16 +14,16 @@ use crate::engine::foreign_text::one_line;
 use crate::ports::Clock as _;
 use crate::report::text;
 
-/// The time before the first progress message.
+/// How long to wait for the end of the work before progress may be shown again.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The time between two lines if standard error is not a terminal.
+/// Time between two progress lines if standard error is not a terminal.
 const SPARSE: SignedDuration = SignedDuration::from_secs(15);
 
-/// The longest progress line on a terminal, in columns.
+/// Width to which a progress line on a terminal is padded with spaces, in columns. They erase the line before it.
 const CELLS: usize = 40;
 
-/// Shows progress: on a terminal in one line that is rewritten, elsewhere as a line now and then.
+/// Shows progress: on a terminal in one line that is rewritten, elsewhere in a new line from time to time.
 pub(in crate::cli) struct ProgressLine {
     live: bool,
     began: Timestamp,
@@ -31,7 +31,7 @@ pub(in crate::cli) struct ProgressLine {
 }
 
 impl ProgressLine {
-    /// Starts now.
+    /// Creates a line for work that begins now. Shows nothing yet.
     pub(in crate::cli) fn new(context: &Context<'_>) -> Self {
         Self {
             live: std::io::stderr().is_terminal(),

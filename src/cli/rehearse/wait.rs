@@ -1,4 +1,4 @@
-//! Waits in simulated time: for a moment, or for an entry of the journal.
+//! Waits in simulated time: until a time, or for an entry of the journal.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::ports::Clock;
 use crate::sim::world::SimClock;
 
-/// Waits until a moment, or until the journal has a new entry.
+/// Waits until the time `until`, or until the journal has a new entry. If `until` is `None`, waits only for an entry.
 pub(super) async fn wait(
     until: Option<Timestamp>,
     clock: &SimClock,

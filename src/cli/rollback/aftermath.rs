@@ -1,5 +1,5 @@
-//! After the baseline is written: the wait until Route 53 answers with it everywhere, the time at which caches have expired, and
-//! the last reading.
+//! The end of a rollback, after the baseline is written: it waits until Route 53 answers with the baseline everywhere,
+//! says until when caches may hold older answers, and reads every group a last time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,16 +21,16 @@ use crate::ports::{Clock, Dns, GroupReadings, Urgency, follow_aliases};
 use crate::report::drifted::deletion;
 use crate::report::text;
 
-/// The time between two questions about the status of a change, which usually takes a minute.
+/// Time between two calls for the status of a change. A change usually takes a minute to be INSYNC.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// The longest time for the last reading, however Route 53 answers.
+/// Longest time for the last reading, whether or not Route 53 answers.
 const READ_BACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// A zone, and the account with which it is read.
 type AccountZone = (Account, ZoneId);
 
-/// The images that were to be written back, by zone.
+/// The images that were to be written back, by zone, and the TTLs of their aliases.
 #[derive(Default)]
 pub(super) struct Aftermath {
     images: BTreeMap<AccountZone, Vec<GroupImage>>,
@@ -61,7 +61,8 @@ impl Aftermath {
         self.ttls.extend(ttls);
     }
 
-    /// Reads the TTLs of aliases that are not in the journal. One that cannot be read counts as an alias to AWS.
+    /// Reads the TTLs of aliases that the journal does not have. An alias whose TTL cannot be read counts as an alias
+    /// to an AWS resource.
     async fn learn_ttls(&mut self, dns: &dyn Dns) {
         let until = Instant::now() + READ_BACK_WITHIN;
         for ((account, zone), images) in &self.images {
@@ -82,7 +83,8 @@ impl Aftermath {
         }
     }
 
-    /// Waits until every change is in sync, and notes until when caches may hold older answers.
+    /// Waits until every accepted change is INSYNC or `until` has passed. Then prints until when caches may hold older
+    /// answers.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -145,7 +147,7 @@ impl Aftermath {
         ))
     }
 
-    /// Notes the groups that cannot be written because of a record that is there.
+    /// Prints each group that cannot be written because another record is in its place.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -171,7 +173,7 @@ impl Aftermath {
         Ok(())
     }
 
-    /// Reads every group once more, and notes how many are back and which are not or could not be read.
+    /// Reads every group once more. Prints how many are at the baseline, and which are not or could not be read.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -218,7 +220,7 @@ impl Aftermath {
     }
 }
 
-/// Reads the groups of the images, as far as Route 53 answers in time.
+/// Reads the groups of the images. The result is empty if Route 53 does not answer before `until`.
 async fn read(
     dns: &dyn Dns,
     (account, zone): &AccountZone,
@@ -231,20 +233,20 @@ async fn read(
     readings.unwrap_or_default()
 }
 
-/// The result of the last reading.
+/// The counts and findings of the last reading.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastReading {
-    /// Groups at their baseline.
+    /// Number of groups at their baseline.
     pub(super) good: usize,
-    /// Groups with other weights.
+    /// Number of groups that are not at their baseline.
     pub(super) astray: usize,
-    /// Groups that could not be read.
+    /// Number of groups that could not be read.
     pub(super) unread: usize,
-    /// Members that the images do not have and that hold weight.
+    /// Members that hold weight and are not in the images.
     pub(super) strays: Vec<Stray>,
 }
 
-/// Returns a group as it was read. A missing member is as stored, with weight 0.
+/// Returns a group as it was read. A member that is missing is taken from the image, with weight 0.
 fn as_read(image: &GroupImage, records: &[RecordSet]) -> GroupImage {
     let (old, new) = (
         member_as_read(&image.old, records),
@@ -271,7 +273,8 @@ fn member_as_read(member: &RecordSet, records: &[RecordSet]) -> RecordSet {
     member.with_weight(Weight(0))
 }
 
-/// Returns the record that prevents weighted records from being written, if there is one, and how to remove it.
+/// Returns the record that prevents weighted records from being written, and how to remove it; `None` if there is no
+/// such record.
 fn obstacle(image: &GroupImage, records: &[RecordSet]) -> Option<String> {
     for record in records {
         let Some(policy) = other_policy(record) else {
@@ -291,7 +294,7 @@ fn obstacle(image: &GroupImage, records: &[RecordSet]) -> Option<String> {
     None
 }
 
-/// Returns words for what is there instead of the stored weights.
+/// Describes what was read instead of the stored weights.
 fn elsewhere(image: &GroupImage, records: &[RecordSet]) -> String {
     if let Some(obstacle) = obstacle(image, records) {
         return format!("{obstacle}; then run this again");

@@ -1,4 +1,4 @@
-//! The calls that a rollback will make, shown before anybody is asked.
+//! Counts the calls that a rollback will make, to show them before it asks for confirmation.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::ZoneId;
 
-/// The largest number of lines that are shown; of more, only the number is.
+/// Largest number of lines that are shown. If there are more, their number is shown instead.
 const LINES_MAX: usize = 20;
 
-/// The calls that take groups back, by zone: how many groups, and how many batches.
+/// The write calls of a rollback: for each zone the number of groups and the number of batches.
 pub(super) struct Calls {
     zones: BTreeMap<ZoneId, (usize, usize)>,
     forced: bool,
 }
 
 impl Calls {
-    /// Returns the calls for cutovers of the journal.
+    /// Counts the calls for cutovers of the journal.
     pub(super) fn of_states<'a>(
         states: impl IntoIterator<Item = &'a State>,
         mode: RevertMode,
@@ -31,7 +31,7 @@ impl Calls {
         Self::of_images(images, mode == RevertMode::Force)
     }
 
-    /// Returns the calls for stored images. `forced`: they are written without reading first.
+    /// Counts the calls for stored images. If `forced`, they are written without reading first.
     pub(super) fn of_images<'a>(
         images: impl IntoIterator<Item = &'a GroupImage>,
         forced: bool,
@@ -53,7 +53,7 @@ impl Calls {
         Self { zones, forced }
     }
 
-    /// Returns one line per zone, and one for all.
+    /// Returns one line per zone, up to [`LINES_MAX`], and one line with the totals.
     pub(super) fn shown(&self) -> String {
         let (mut lines, mut groups, mut batches) = (Vec::new(), 0, 0);
         for (zone, (of_zone, calls)) in &self.zones {
@@ -109,7 +109,7 @@ fn group_lines(state: &State) -> Vec<String> {
             let now = state.intended_pair(index).unwrap_or(baseline.pair());
             let back = baseline.pair();
             if state.phase == Phase::Reverted {
-                // The weights now are unknown: somebody changed them after the revert.
+                // The current weights are unknown, because somebody changed them after the revert.
                 return line(&format!(
                     "{}: {}: whatever is there → {back}",
                     state.name, group.name

@@ -1,5 +1,5 @@
-//! The rollback of cutovers whose streams are damaged: their stored baselines are written as `--from` does, because nothing may
-//! be appended to such a stream (semantics L4). The rollback of other cutovers does not wait for it.
+//! The rollback of cutovers whose streams are damaged. Their stored baselines are written as `--from` does, because
+//! nothing may be appended to such a stream (semantics L4). The rollback of other cutovers does not wait for this.
 
 use std::sync::Arc;
 
@@ -32,16 +32,16 @@ const RACES_MAX: usize = 5;
 /// The damaged cutovers of a rollback.
 #[derive(Default)]
 pub(super) struct DamagedCutovers {
-    /// The last good states of those whose baselines are written.
+    /// The cutovers whose baselines are written, each with its state before the damage.
     back: Vec<State>,
-    /// Those for which nothing is written, and why.
+    /// The cutovers for which nothing is written, and why.
     left: Vec<(CutoverName, String)>,
 }
 
-/// Moves the damaged cutovers out of `named`, and adds those that `--all` or labels mean.
+/// Removes the damaged cutovers from `named`, and returns them with those that `--all` or labels select.
 ///
 /// # Errors
-/// One that was named without a pattern had completed, and `--include-completed` was not given.
+/// A cutover that was named without a pattern had completed, and `--include-completed` was not given.
 pub(super) fn meant(
     desk: &Desk,
     args: &Rollback,
@@ -94,7 +94,7 @@ impl DamagedCutovers {
         self.back.is_empty() && self.left.is_empty()
     }
 
-    /// Returns what will be written, as a part of the question; empty if nothing is.
+    /// Returns the part of the question that says what will be written; empty if nothing is written.
     pub(super) fn question(&self) -> String {
         if self.back.is_empty() {
             return String::new();
@@ -108,7 +108,7 @@ impl DamagedCutovers {
         )
     }
 
-    /// Returns their part of the result for programs: their last known phases.
+    /// Returns the rows of the JSON result for the cutovers whose baselines are written, with their last known phases.
     pub(super) fn rows(&self) -> Vec<Value> {
         let mut rows = Vec::new();
         for state in &self.back {
@@ -117,7 +117,7 @@ impl DamagedCutovers {
         rows
     }
 
-    /// Writes the stored baselines until Route 53 has accepted all of them or the time is over.
+    /// Writes the stored baselines until Route 53 has accepted all of them or `until` has passed.
     pub(super) async fn write(&self, dns: Arc<dyn Dns>, clock: &dyn Clock, until: Instant) {
         let mut writers: Vec<Emergency> = Vec::new();
         for state in &self.back {
@@ -143,7 +143,8 @@ impl DamagedCutovers {
         }
     }
 
-    /// Reads back what was written, shows it, and records it in `@fleet`. Returns the exit code: each of them needs a person.
+    /// Reads back what was written, prints it, and records it in `@fleet`. If there are damaged cutovers, returns
+    /// [`Exit::Halted`], because each of them needs a person.
     ///
     /// # Errors
     /// Standard output or standard error cannot be written.
@@ -202,7 +203,7 @@ fn images(state: &State) -> impl Iterator<Item = &GroupImage> {
     state.baseline.iter().flatten()
 }
 
-/// Appends an event to `@fleet`; tries again if somebody else was faster.
+/// Appends an event to `@fleet`. Tries again if somebody else appended first.
 async fn record(context: &Context<'_>, desk: &Desk, event: Event) -> Result<(), JournalError> {
     let mut expected = desk.journal.head(&fleet::stream()).await?;
     let append_id = format!("{:032x}", fastrand::u128(..));

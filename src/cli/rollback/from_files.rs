@@ -30,7 +30,8 @@ use crate::report::holds;
 /// Shows what will be written, asks, and writes until Route 53 has accepted everything.
 ///
 /// # Errors
-/// A file is not a break-glass file, or gives the old side less than the new one; or nobody confirms.
+/// A file is not a break-glass file or gives the new side more than the old one, nobody confirms, or a cutover is named
+/// and the journal does not know its groups.
 pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     let (files, names) = files_and_names(args);
     let images = stored::read_all(&files)?;
@@ -53,8 +54,8 @@ pub(super) fn run(context: &mut Context<'_>, args: &Rollback) -> Result<Exit> {
     })
 }
 
-/// Separates files from names: `--from` takes all arguments after it, and one that is not a file and does not look like a
-/// path is the name of a cutover.
+/// Separates files from names. `--from` takes all arguments after it, so an argument that is not a file and does not
+/// look like a path is the name of a cutover.
 fn files_and_names(args: &Rollback) -> (Vec<PathBuf>, Vec<String>) {
     let (mut files, mut names) = (Vec::new(), args.names.clone());
     for path in &args.from {
@@ -69,7 +70,9 @@ fn files_and_names(args: &Rollback) -> (Vec<PathBuf>, Vec<String>) {
     (files, names)
 }
 
-/// Returns the groups of the named cutovers; all groups if none is named.
+/// Returns the images of the groups of the named cutovers; all images if no cutover is named.
+/// # Errors
+/// The journal cannot be read, or the files hold no group of the named cutovers.
 async fn only_of(
     context: &Context<'_>,
     images: Vec<GroupImage>,
@@ -112,7 +115,8 @@ fn records_shown(images: &[GroupImage]) -> String {
     lines
 }
 
-/// Returns why the files are not written if a group gives the old side less than the new one (semantics M9).
+/// Returns the error if a group gives the old side less than the new one (semantics M9); `None` if all groups lead
+/// back.
 fn rise(images: &[GroupImage]) -> Option<Expected> {
     let image = images
         .iter()
@@ -132,7 +136,7 @@ fn rise(images: &[GroupImage]) -> Option<Expected> {
     ))
 }
 
-/// Notes whether the journal, if there is one, has the rollback too.
+/// Prints whether the journal, if there is one, has the rollback too.
 async fn tell_of_journal(context: &mut Context<'_>, telling: Telling) -> Result<()> {
     let journal = context.global.journal.clone();
     match telling.end().await {

@@ -1,5 +1,5 @@
-//! The journal during a rollback from files: it says which groups a cutover has, and takes the request. It may hang or be
-//! damaged, so every wait here is bounded (semantics L7).
+//! The journal during a rollback from files. It says which groups a cutover has, and the request is appended to it. It
+//! may hang or be damaged, so every wait here is bounded (semantics L7).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::engine::units::{CutoverName, DnsName, ZoneId};
 use crate::journal::Open;
 use crate::ports::{Append, JournalError, NewEntry};
 
-/// The longest wait for the journal to say which groups a cutover has.
+/// Longest time to read from the journal which groups a cutover has.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// The longest wait for the journal to take the requests, once everything else is done.
+/// Longest wait for the requests to be appended to the journal, after everything else is done.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// A group and its zone.
@@ -36,11 +36,12 @@ pub(super) fn zone_group(image: &GroupImage) -> ZoneGroup {
     (image.zone.clone(), name)
 }
 
-/// Returns the groups of some cutovers of the journal, by names or patterns. None: the journal cannot be read.
+/// Returns the groups of the cutovers that match the names or patterns; `None` if the journal cannot be read within
+/// [`READ_WITHIN`].
 pub(super) async fn groups_of(url: &str, names: &[String]) -> Option<BTreeSet<ZoneGroup>> {
     let (url, names) = (url.to_owned(), names.to_vec());
     let (answer, answered) = oneshot::channel();
-    // In a separate thread that is never joined: a disk that hangs must not delay the end of this process.
+    // This thread is never joined: a disk that hangs must not delay the end of this process.
     std::thread::spawn(move || answer.send(read_groups(&url, &names)));
     let answered = tokio::time::timeout(READ_WITHIN, answered).await;
     answered.ok()?.ok()?
@@ -52,7 +53,7 @@ fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<ZoneGroup>> {
         Ok(Books::read(journal.as_ref()).await?)
     });
     let books = books.ok()?;
-    // An unknown name is an answer too: it has no groups.
+    // An unknown name is no failure: it has no groups.
     let named = crate::cli::names::resolve(names, &books.names()).unwrap_or_default();
     let mut places = BTreeSet::new();
     for state in books.whole() {
@@ -63,22 +64,22 @@ fn read_groups(url: &str, names: &[String]) -> Option<BTreeSet<ZoneGroup>> {
     Some(places)
 }
 
-/// The write of the requests to the journal, in progress.
+/// Appends the requests to the journal in a separate thread.
 pub(super) struct Telling(oneshot::Receiver<Result<Vec<CutoverName>, JournalError>>);
 
-/// The result of the write.
+/// Whether the journal has the requests.
 pub(super) enum JournalTold {
-    /// There is no journal.
+    /// The journal does not exist.
     NoJournal,
-    /// The journal has the rollback of these cutovers, and any controller ends them.
+    /// The journal has the requests for these cutovers, and any controller carries them out.
     Cutovers(Vec<CutoverName>),
-    /// The journal did not take the requests, and why.
+    /// The requests could not be appended, and why.
     Failed(String),
 }
 
 impl Telling {
-    /// Begins to journal a rollback of every cutover that has one of these groups. Compare-and-swap is enough in the request,
-    /// because this process, not a controller, overwrites the records.
+    /// Begins to journal a rollback of every cutover that has one of these groups. The request asks for
+    /// compare-and-swap only, because this process, not a controller, overwrites the records.
     pub(super) fn begin(
         url: &str,
         images: &[GroupImage],
@@ -97,7 +98,8 @@ impl Telling {
         Self(answered)
     }
 
-    /// Returns the result if it comes within [`TOLD_WITHIN`].
+    /// Returns whether the journal has the requests; [`JournalTold::Failed`] if that is not known within
+    /// [`TOLD_WITHIN`].
     pub(super) async fn end(self) -> JournalTold {
         match tokio::time::timeout(TOLD_WITHIN, self.0).await {
             Ok(Ok(Ok(names))) => JournalTold::Cutovers(names),
@@ -136,7 +138,7 @@ async fn tell(
                     told.push(name.clone());
                     break;
                 }
-                // No controller steps an ended cutover.
+                // No controller takes a step of an ended cutover, so it needs no request.
                 Ok(RollbackNeed::Ended) | Err(_) => break,
             };
             let entry = NewEntry {

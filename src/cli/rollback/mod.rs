@@ -58,16 +58,17 @@ const LEFT_OUT: &str = "`--no-commands`: the jobs, hooks and channels of the pla
 /// The remedy if the journal cannot be used.
 const WITHOUT_JOURNAL: &str = "without the journal: `cutover rollback --from .cutover/break-glass/*.json` writes the stored records back";
 
-/// The longest wait for the journal to take the findings of the last reading.
+/// Longest wait for the findings of the last reading to be appended to the journal.
 const NOTE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The time between two rounds of a rollback.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Asks, journals the requests, and sends the traffic back.
+/// Asks for confirmation, journals the requests, and sends the traffic back.
 ///
 /// # Errors
-/// There is no such cutover, nobody confirms, it has completed, or the journal cannot be read.
+/// No cutover is named or has the name, nobody confirms, a completed cutover is named without `--include-completed`,
+/// another cutover moves the same records now, or the journal cannot be read.
 pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Result<Exit> {
     if !args.from.is_empty() {
         return from_files::run(context, args);
@@ -127,7 +128,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         let until = Instant::now() + within;
         let dns = outside(context, Arc::clone(&desk.journal)).await.dns;
         let clock = context.clock;
-        // The two do not wait for each other.
+        // Damaged cutovers and the others do not wait for each other.
         let (gone, ()) = tokio::join!(
             go(
                 context,
@@ -184,7 +185,7 @@ async fn go(
     take_back(context, desk, args, (&names, ended, damaged), until, output).await
 }
 
-/// Returns the named cutovers, or all unfinished ones; in both cases only those with the labels.
+/// Returns the named cutovers, or all unfinished ones if none is named. In both cases, only those with the labels.
 fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
     if !args.names.is_empty() {
         let mut named = resolve(&args.names, &desk.books.names())?;
@@ -208,16 +209,16 @@ fn wanted(desk: &Desk, args: &Rollback) -> Result<Vec<Named>, Expected> {
     Ok(named)
 }
 
-/// The named cutovers, by what the rollback does with each.
+/// The cutovers of a rollback, sorted by what is done with each.
 #[derive(Default)]
 struct Sorted {
-    /// They go back. The flag: the request must be journaled first.
+    /// Cutovers that go back. The flag is true if the request must be journaled first.
     going: Vec<(CutoverName, bool)>,
-    /// They have ended; only Route 53 can tell whether they are back.
+    /// Cutovers that have ended. Only a reading of Route 53 tells whether they are back.
     ended: Vec<CutoverName>,
-    /// They have completed and were named without a pattern, but `--include-completed` was not given.
+    /// Cutovers that have completed and were named without a pattern, while `--include-completed` was not given.
     completed: Vec<(CutoverName, Expected)>,
-    /// The rollback does not apply to them, and only a pattern named them: they are passed over.
+    /// Cutovers to which the rollback does not apply and that only a pattern named. They are passed over.
     over: Vec<(CutoverName, Expected)>,
 }
 
@@ -276,15 +277,15 @@ fn overlap(desk: &Desk, state: &State) -> Result<(), Expected> {
     Ok(())
 }
 
-/// Returns the groups of a cutover with their zones, which only the baseline knows.
+/// Returns the groups of a cutover with their zones, which only the baseline knows; empty without a baseline.
 fn owned(state: &State) -> impl Iterator<Item = (&ZoneId, &GroupName)> {
     let baseline = state.baseline.iter().flatten();
     let groups = baseline.zip(&state.plan().records);
     groups.map(|(image, group)| (&image.zone, &group.name))
 }
 
-/// Refuses the whole rollback, before anything is written, if a completed cutover was named without a pattern and is not at
-/// its baseline; notes what was found (semantics L6). Those at their baseline need nothing more.
+/// Refuses the whole rollback, before anything is written, if a completed cutover was named without a pattern and is
+/// not at its baseline; prints what was found (semantics L6). Completed cutovers at their baseline count as ended.
 async fn refuse_completed(
     context: &mut Context<'_>,
     desk: &Desk,
@@ -316,7 +317,7 @@ async fn read_now(context: &Context<'_>, desk: &Desk, states: &[State]) -> Vec<C
     standing::read(outside.dns.as_ref(), states).await
 }
 
-/// Shows where the named cutovers are, as read now, if none of them goes back.
+/// Prints where the named cutovers are, as just read. Used if none of them goes back.
 async fn look_only(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -364,7 +365,7 @@ async fn look_only(
     tell(context, &standings, &DamagedCutovers::default())
 }
 
-/// Journals the requests. From then on any controller sends the traffic back, even if this process ends.
+/// Journals the requests. From then on, any controller sends the traffic back, even if this process ends.
 async fn request(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -376,7 +377,7 @@ async fn request(
         .map(|(name, _)| CommandOrder {
             named: Named {
                 name: name.clone(),
-                // One that ended in the meantime must not stop the others.
+                // A cutover that ended in the meantime must not stop the others.
                 by_pattern: true,
             },
             decide: Box::new(|state: &State| {
@@ -387,7 +388,7 @@ async fn request(
                     args.reason.as_deref(),
                 )? {
                     RollbackNeed::Request(event) => Ok(Some(*event)),
-                    // Somebody else requested it in the meantime.
+                    // Somebody else requested it in the meantime, or the cutover has ended.
                     RollbackNeed::UnderWay | RollbackNeed::Ended => Ok(None),
                 }
             }),
@@ -395,13 +396,13 @@ async fn request(
         .collect();
     let written = write(context, desk, "rollback", &orders).await?;
     if context.json() {
-        // The only result for programs is printed at the end.
+        // For programs, a single result is printed at the end.
         return Ok(());
     }
     say(context, &written)
 }
 
-/// Returns the groups to read after the end, and their number.
+/// Returns the images to read after the end, and the number of groups that go back.
 fn what_goes_back(desk: &Desk, names: &[CutoverName]) -> Result<(Aftermath, usize)> {
     let (mut aftermath, mut groups) = (Aftermath::default(), 0);
     for name in names {
@@ -418,7 +419,7 @@ fn what_goes_back(desk: &Desk, names: &[CutoverName]) -> Result<(Aftermath, usiz
 /// or `args.timeout` has passed.
 ///
 /// # Errors
-/// The journal cannot be used.
+/// The journal or signals cannot be used, or the output cannot be written.
 async fn take_back(
     context: &mut Context<'_>,
     desk: &mut Desk,
@@ -474,7 +475,7 @@ async fn take_back(
         context.note(&read_back(&standings))?;
     }
     let accepted = progress.accepted();
-    // If it was stopped or its time is over, Route 53 is asked only once more.
+    // If the rollback was stopped or its time is over, Route 53 is asked about its changes only once more.
     let is_unfinished = standings
         .iter()
         .any(|standing| standing.exit() == Exit::RevertUnfinished);
@@ -495,7 +496,7 @@ async fn take_back(
     Ok(told.max(broke))
 }
 
-/// Returns true if one of them has not ended.
+/// Returns true if at least one of the cutovers has not ended.
 fn states_wait(standings: &[CutoverStanding]) -> bool {
     standings
         .iter()
@@ -510,8 +511,8 @@ fn read_back(standings: &[CutoverStanding]) -> String {
     format!("read back: {good} of {all} at the baseline")
 }
 
-/// Journals the members outside the baseline that hold weight, if they changed, for reverted cutovers: `status` shows them. A
-/// failure is ignored: the journal may be down.
+/// Journals, for reverted cutovers, the members outside the baseline that hold weight, if they changed: `status` shows
+/// them. A failure is ignored, because the journal may be down.
 async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[CutoverStanding]) {
     let mut orders: Vec<CommandOrder<'_>> = Vec::new();
     for standing in standings {
@@ -541,8 +542,9 @@ async fn note_strays(context: &mut Context<'_>, desk: &mut Desk, standings: &[Cu
     let _best_effort = tokio::time::timeout(NOTE_WITHIN, writing).await;
 }
 
-/// Returns the directory of this journal's break-glass files: from `--break-glass`, or the default one if it exists and is in
-/// the directory of the journal. The files of another journal must not be touched.
+/// Returns the directory of this journal's break-glass files: the one of `--break-glass`, or the default one if it
+/// exists and is in the directory of the journal. Otherwise `None`, because the files of another journal must not be
+/// touched.
 fn break_glass(context: &Context<'_>, args: &Rollback) -> Option<PathBuf> {
     if let Some(directory) = &args.break_glass {
         return Some(directory.clone());
@@ -561,7 +563,7 @@ fn folder(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.to_owned())
 }
 
-/// Shows what was found in each group that is not back, and then where each cutover is.
+/// Prints what was found in each group that is not back, and then where each cutover is. Returns the exit code.
 fn tell(
     context: &mut Context<'_>,
     standings: &[CutoverStanding],
@@ -575,7 +577,7 @@ fn tell(
     say_standings(context, standings, damaged, false)
 }
 
-/// Shows where each cutover is, and returns the exit code, all from one reading (semantics L6).
+/// Prints where each cutover is, and returns the exit code. Both come from one reading (semantics L6).
 fn say_standings(
     context: &mut Context<'_>,
     standings: &[CutoverStanding],

@@ -1,4 +1,4 @@
-//! The progress of a rollback, shown to the person who waits.
+//! Shows the progress of a rollback to the person who waits for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,12 +21,12 @@ pub(super) struct Progress(Arc<Mutex<ProgressCounts>>);
 #[derive(Default)]
 struct ProgressCounts {
     wanted: usize,
-    /// How many groups have been submitted, each counted once.
+    /// Number of groups submitted, each counted once.
     submitted: usize,
     groups: BTreeSet<(CutoverName, usize)>,
     accepted: BTreeMap<ZoneId, BTreeSet<ChangeId>>,
     back: BTreeSet<CutoverName>,
-    /// The last refusal for each cutover, until it is submitted or back.
+    /// The last refusal of each cutover, until it is submitted or back.
     trouble: BTreeMap<CutoverName, String>,
 }
 
@@ -40,7 +40,7 @@ impl Progress {
         Self(Arc::new(Mutex::new(seen)))
     }
 
-    /// Counts a journal entry.
+    /// Updates the progress with a journal entry.
     pub(super) fn see(&self, entry: &Envelope) {
         let mut seen = self.seen();
         // Other events do not change the progress.
@@ -66,19 +66,19 @@ impl Progress {
         }
     }
 
-    /// Sets the numbers of a rollback from files.
+    /// Sets the counts of a rollback from files, which has no journal entries.
     pub(super) fn set(&self, submitted: usize, accepted: &BTreeMap<ZoneId, BTreeSet<ChangeId>>) {
         let mut seen = self.seen();
         seen.submitted = submitted;
         seen.accepted.clone_from(accepted);
     }
 
-    /// Returns the accepted batches by zone.
+    /// Returns the IDs of the accepted changes, by zone.
     pub(super) fn accepted(&self) -> BTreeMap<ZoneId, BTreeSet<ChangeId>> {
         self.seen().accepted.clone()
     }
 
-    /// Shows every change of the progress. Never returns without an error.
+    /// Prints the progress when it changes, at most once per [`TELL_EVERY`]. Returns only with an error.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -91,7 +91,7 @@ impl Progress {
         }
     }
 
-    /// Shows the progress if it has changed.
+    /// Prints the progress if it differs from `told`, which is the last printed one.
     ///
     /// # Errors
     /// Standard error cannot be written.
@@ -131,7 +131,7 @@ impl Progress {
         line
     }
 
-    /// Locks the numbers. A panic in another thread leaves them consistent.
+    /// Locks the counts. A panic in another thread leaves them consistent.
     fn seen(&self) -> MutexGuard<'_, ProgressCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

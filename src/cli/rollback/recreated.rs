@@ -1,4 +1,4 @@
-//! The records that `rollback --force` creates again, and where the traffic will go (semantics L8).
+//! Describes the records that `rollback --force` creates again, and where the traffic will go (semantics L8).
 
 use crate::engine::drifted::Astray;
 use crate::engine::foreign_text::one_line;
@@ -6,7 +6,8 @@ use crate::engine::hold::HaltReason;
 use crate::engine::state::State;
 use crate::report::drifted::recreates;
 
-/// Returns one line per group with a missing record, from the journal, to show before anybody confirms.
+/// Returns one line per group with a missing record, as the journal knows it; empty without `--force`. The lines are
+/// shown before anybody confirms.
 pub(super) fn recreated(states: &[State], forced: bool) -> String {
     if !forced {
         return String::new();

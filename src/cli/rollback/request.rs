@@ -1,4 +1,4 @@
-//! The request of a rollback, as its arguments have it: how it writes, and whether a cutover needs it.
+//! The request of a rollback as its arguments ask for it: how it writes, and whether a cutover needs it.
 
 use anyhow::Result;
 
@@ -8,6 +8,7 @@ use crate::engine::commands::{RollbackNeed, rollback};
 use crate::engine::event::RevertMode;
 use crate::engine::state::State;
 
+/// Returns how the rollback writes: over whatever is there with `--force`, otherwise by compare-and-swap.
 pub(super) fn mode(args: &Rollback) -> RevertMode {
     if args.force {
         RevertMode::Force
@@ -16,6 +17,11 @@ pub(super) fn mode(args: &Rollback) -> RevertMode {
     }
 }
 
+/// Returns whether the rollback of a cutover must be requested, is under way, or has nothing to do because the cutover
+/// has ended.
+///
+/// # Errors
+/// [`Expected::DoesNotApply`] if the cutover cannot be rolled back, for example because it has completed.
 pub(super) fn need(args: &Rollback, state: &State) -> Result<RollbackNeed, Expected> {
     let reason = args.reason.as_deref();
     rollback(state, mode(args), args.include_completed, reason).map_err(|reason| {

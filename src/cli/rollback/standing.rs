@@ -18,26 +18,26 @@ use crate::engine::units::{WeightPair, ZoneId};
 use crate::ports::{Dns, GroupReadings, Urgency};
 use crate::report::holds;
 
-/// The longest time for the reading, however Route 53 answers.
+/// Longest time for the reading, whether or not Route 53 answers.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
-/// The longest time to look up the zones of cutovers that never started: nothing of them has to go back.
+/// Longest time to find the zones of cutovers that never started. It is short, because nothing of them has to go back.
 const FIND_WITHIN: Duration = Duration::from_secs(5);
 
-/// The wait before a reading in which a member is missing is repeated once (semantics M5).
+/// Time before a reading in which a member is missing is repeated once (semantics M5).
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// The result of reading a group.
 enum GroupFinding {
-    /// At the baseline's weights.
+    /// The group has the weights of the baseline.
     Back,
-    /// At other weights, or without a member: in words.
+    /// The group has other weights or lacks a member, in words.
     Elsewhere(String),
-    /// Not read, and why.
+    /// The group was not read, and why.
     Unread(String),
 }
 
-/// One group as it was read.
+/// A group with the result of the last reading.
 struct GroupSeen {
     group: Group,
     pair: Option<WeightPair>,
@@ -78,15 +78,15 @@ impl GroupSeen {
     }
 }
 
-/// One cutover as it was read.
+/// A cutover with the result of the last reading.
 pub(super) struct CutoverStanding {
-    /// The cutover as the journal has it.
+    /// The state of the cutover by the journal.
     pub(super) state: State,
     groups: Vec<GroupSeen>,
     strays: Vec<Stray>,
 }
 
-/// Reads all groups of these cutovers.
+/// Reads all groups of these cutovers. If a member is missing, reads once more after [`READ_AGAIN_AFTER`].
 pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<CutoverStanding> {
     let until = Instant::now() + READ_WITHIN;
     let zones = find_zones(dns, states, Instant::now() + FIND_WITHIN).await;
@@ -100,7 +100,7 @@ pub(super) async fn read(dns: &dyn Dns, states: &[State]) -> Vec<CutoverStanding
 
 type FoundZones = BTreeMap<(Account, ZoneRef), Result<ZoneId, String>>;
 
-/// Finds the zones of groups without a baseline.
+/// Finds the zones of groups without a baseline, as far as Route 53 answers before `until`.
 async fn find_zones(dns: &dyn Dns, states: &[State], until: Instant) -> FoundZones {
     let mut zones = FoundZones::new();
     for state in states.iter().filter(|state| state.baseline.is_none()) {
@@ -260,7 +260,7 @@ impl CutoverStanding {
         back == all && self.strays.is_empty()
     }
 
-    /// Returns the members outside the baseline that hold weight; none if not all groups were read.
+    /// Returns the members outside the baseline that hold weight; `None` if not all groups were read.
     pub(super) fn known_strays(&self) -> Option<&[Stray]> {
         if self.any_unread() {
             return None;
@@ -292,7 +292,8 @@ impl CutoverStanding {
         match self.state.phase {
             Phase::Completed if self.is_back() => Exit::Done,
             Phase::Completed => Exit::DoesNotApply,
-            // It never started, so there is nothing to go back to. A person is needed only if the new side has weight.
+            // The cutover never started, so there is nothing to go back to. A person is needed only if the new side has
+            // weight.
             Phase::Reverted if self.state.baseline.is_none() => {
                 if self.groups.iter().any(GroupSeen::has_new_weight) {
                     Exit::Halted
@@ -321,14 +322,15 @@ impl CutoverStanding {
         }
     }
 
-    /// Returns true if every group was read at the baseline, no other member holds weight, and the revert has not ended: only the
-    /// calls of jobs and hooks are missing.
+    /// Returns true if every group was read at the baseline, no other member holds weight, and the revert has not
+    /// ended. Then only the calls of jobs and hooks are missing.
     pub(super) fn lacks_only_calls(&self) -> bool {
         let (back, all) = self.back();
         self.state.phase == Phase::Reverting && all > 0 && back == all && self.strays.is_empty()
     }
 
-    /// Returns the line of the result if the cutover has ended.
+    /// Returns the line of the result; `None` if the cutover has not ended, or has completed and is not at its
+    /// baseline.
     pub(super) fn line(&self) -> Option<String> {
         let name = &self.state.name;
         let (back, all) = self.back();
@@ -368,7 +370,7 @@ impl CutoverStanding {
         Some(format!("{name}: {how}"))
     }
 
-    /// Returns the weights of the groups as read, each pair once.
+    /// Returns the weights of the groups as read, without duplicates.
     fn pairs(&self) -> String {
         let pairs = self.groups.iter().filter_map(|seen| seen.pair);
         let pairs: BTreeSet<String> = pairs.map(|pair| pair.to_string()).collect();
@@ -379,7 +381,7 @@ impl CutoverStanding {
         format!("weights {} (old/new)", lists::some(&pairs, ", "))
     }
 
-    /// Returns the result for programs.
+    /// Returns the JSON result for this cutover.
     pub(super) fn to_json(&self) -> Value {
         let records: Vec<Value> = self.groups.iter().map(GroupSeen::to_json).collect();
         let back = if self.any_unread() {
@@ -397,7 +399,7 @@ impl CutoverStanding {
     }
 }
 
-/// Returns words for the members that are missing.
+/// Describes the members that are missing.
 fn missing(group: &Group, members: &[RecordSet]) -> String {
     if members.is_empty() {
         return "it has no weighted records".to_owned();
@@ -449,7 +451,7 @@ gates: { alarms: [ red ] }
         ZoneId::from("Z1")
     }
 
-    /// A cutover in this phase, with the baseline 100/0 if it has one.
+    /// Returns a cutover in this phase, with the baseline 100/0 if `known`.
     fn state(phase: Phase, known: bool) -> State {
         let accepted = Envelope {
             cutover: CutoverName::from("a"),

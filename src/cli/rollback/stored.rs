@@ -1,4 +1,4 @@
-//! Reading of break-glass files: the records that they put back, and why a file is refused before anything is written.
+//! Reads break-glass files: which records they put back, and why a file is refused before anything is written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,10 +69,11 @@ struct Alias {
 /// Why a file is refused, and what to do instead.
 pub type Refusal = (String, &'static str);
 
-/// Returns the groups of all files, each once.
+/// Returns the groups of all files, without duplicates.
 ///
 /// # Errors
-/// A file cannot be read, is not a break-glass file, or would not lead back. Then nothing of any file is written.
+/// A file cannot be read, is not a break-glass file, would not lead back, or differs from another file about the same
+/// group. Then nothing of any file is written.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<GroupImage>, Expected> {
     let mut groups: BTreeMap<(ZoneId, DnsName, String), (GroupImage, &Path)> = BTreeMap::new();
     for path in paths {
@@ -101,7 +102,7 @@ fn refused(path: &Path, (why, instead): Refusal) -> Expected {
     Expected::usage(format!("{}: {why}", path.display()), Some(instead))
 }
 
-/// Returns the groups of one file `ZONEID-01.json`: pairs of records.
+/// Returns the groups of one file `ZONEID-01.json`, which has a pair of records for each group.
 fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
     if path.is_dir() {
         let instead = "name the files in it: DIRECTORY/*.json";
@@ -128,7 +129,8 @@ fn read(path: &Path) -> Result<Vec<GroupImage>, Refusal> {
     }
 }
 
-/// Reads the text of a regular file, with limits on size and time; a symbolic link must not leave its directory (semantics M3).
+/// Reads the text of a regular file, with limits on size and time. A symbolic link must not leave its directory
+/// (semantics M3).
 fn text(path: &Path) -> Result<String, String> {
     let place = path.to_owned();
     let read = Aside::default().within(READ_WITHIN, move || {

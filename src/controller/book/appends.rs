@@ -1,7 +1,7 @@
 //! Appending to the journal: the events of many cutovers in one round go into few appends.
 //!
-//! An append costs one sync of a disk or one transaction, however many entries it has. One by one, a thousand reverts
-//! would be journaled long after the first second.
+//! An append costs one sync of a disk or one transaction, however many entries it has. If each revert had its own
+//! append, a thousand reverts would be journaled long after the first second.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,14 @@ use crate::engine::fleet;
 use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, Append, JournalError, NewEntry};
 
-/// The most races that one append of many cutovers may lose before the remaining cutovers wait for the next round
-/// (semantics F1).
+/// Largest number of times that an append may be repeated because somebody else appended first. After that the
+/// remaining cutovers wait for the next round (semantics F1).
 const RACES_MAX: usize = 5;
 
 impl Book {
-    /// Appends the drafts of several cutovers at once, and returns the answer for each. A cutover that lost a race gets
-    /// `Conflict` and must be decided again; the others are appended.
+    /// Appends the drafts of several cutovers at once, and returns one result for each. If somebody else appended to a
+    /// cutover's stream first, its result is `Conflict`, and the cutover must be decided again; the others are
+    /// appended.
     ///
     /// A draft that was decided from a revert that the journal did not know of is a conflict too: once the journal
     /// knows the revert, the cutover must be decided again.
@@ -49,7 +50,7 @@ impl Book {
                         if let Err(error) = &read {
                             answers[index] = Some(Err(error.clone()));
                         } else if draft.depends_on(&stream) || self.is_stale(draft) {
-                            // The stream that the conflict names has moved, even if its new entry was not read yet.
+                            // The stream that the conflict names has a new entry, even if that entry was not read yet.
                             answers[index] = Some(Err(self.lost(draft)));
                         }
                     }
@@ -67,8 +68,8 @@ impl Book {
             .collect()
     }
 
-    /// The reason why a draft cannot be appended at all: somebody wrote since it was decided, its stream is damaged, or
-    /// the journal did not know the revert that it was decided from.
+    /// Returns why a draft cannot be appended at all: a stream has a new entry since the decision, its stream is
+    /// damaged, or the journal did not know the revert that it was decided from. `None` if it can be appended.
     async fn barred(&mut self, draft: &Draft, at: Timestamp) -> Option<JournalError> {
         if self.is_unjournaled(&draft.name) {
             return match self.flush(&draft.name, at).await {
@@ -82,7 +83,7 @@ impl Book {
         None
     }
 
-    /// Returns true if a stream that a draft was decided from has moved since.
+    /// Returns true if a stream has a new entry since the draft was decided.
     fn is_stale(&self, draft: &Draft) -> bool {
         if self.seq(&draft.name) != draft.seq {
             return true;
@@ -91,8 +92,8 @@ impl Book {
         conditions.any(|(stream, seq)| self.moved_by_others(stream) > *seq)
     }
 
-    /// The last entry of a stream that makes decided steps stale. This process's own entries in `@fleet` do not: free
-    /// slots are counted out to steps before they are taken.
+    /// Returns the last entry of a stream that makes earlier decided steps stale. In `@fleet`, entries of this process
+    /// do not: it counts free slots itself while it decides.
     fn moved_by_others(&self, stream: &CutoverName) -> u64 {
         if fleet::is_fleet(stream) {
             return self.fleet_by_others;
@@ -131,7 +132,7 @@ impl Book {
         Ok(())
     }
 
-    /// Appends facts that hold whatever else was written, at most [`APPEND_EVENTS_MAX`] of them. The journal takes an
+    /// Appends at most [`APPEND_EVENTS_MAX`] facts, which are true whatever else was written. The journal accepts an
     /// `append_id` only once, however often a reply is lost (semantics G1).
     pub(in crate::controller) async fn append_facts(
         &mut self,
@@ -148,18 +149,19 @@ impl Book {
             .await
     }
 
-    /// An id that no other append of this journal has.
+    /// Returns an ID that no other append of this journal has.
     pub(in crate::controller) fn next_append_id(&mut self) -> String {
         self.appends += 1;
         format!("{}-{}", self.actor, self.appends)
     }
 
-    /// The last entry of a stream that was read; 0 if there is none.
+    /// Returns the sequence number of the last entry of a stream that was read; 0 if there is none.
     pub(in crate::controller) fn seq(&self, name: &CutoverName) -> u64 {
         self.ledger.seq(name)
     }
 
-    /// Appends events on condition that the streams in it and `others` are as this book has read them.
+    /// Appends events, on the condition that their streams and `others` have no entries that this controller has not
+    /// read.
     pub(super) async fn append_events(
         &mut self,
         at: Timestamp,

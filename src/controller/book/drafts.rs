@@ -1,27 +1,28 @@
-//! Drafts: events that are decided and not yet appended, and how they are packed into few appends.
+//! Drafts: events that were decided and are not yet appended, and how drafts are packed into few appends.
 
 use crate::engine::event::Event;
 use crate::engine::units::CutoverName;
 use crate::ports::APPEND_EVENTS_MAX;
 
-/// The events that were decided for one cutover, and the state of the journal that they were decided from.
+/// The events that were decided for one cutover, and how far the journal had been read when they were decided.
 #[derive(Debug, Clone)]
 pub(in crate::controller) struct Draft {
-    /// The cutover.
+    /// Name of the cutover.
     pub(in crate::controller) name: CutoverName,
-    /// The last entry of its stream when the events were decided.
+    /// Sequence number of the last entry of its stream when the events were decided.
     pub(in crate::controller) seq: u64,
-    /// The events, in order.
+    /// The events for the cutover's stream, in order.
     pub(in crate::controller) events: Vec<Event>,
-    /// Events for `@fleet`, in the same append.
+    /// Events for `@fleet`, which go into the same append.
     pub(in crate::controller) fleet: Vec<Event>,
-    /// Other streams that must not have moved, and the last entry of each: for a step `@fleet`, for a start also the
-    /// cutovers that it comes after. So two controllers that have read the same cannot both take the last slot.
+    /// Other streams that must have no new entry, each with the sequence number of its last known one. For a step this
+    /// is `@fleet`; for a start also the cutovers that it comes after. So two controllers that have read the same
+    /// cannot both take the last slot.
     pub(in crate::controller) unless_moved: Vec<(CutoverName, u64)>,
 }
 
 impl Draft {
-    /// Events that depend on nothing but their own cutover's stream.
+    /// Returns a draft that depends only on its own cutover's stream.
     pub(in crate::controller) fn alone(name: CutoverName, seq: u64, events: Vec<Event>) -> Self {
         Self {
             name,
@@ -36,7 +37,7 @@ impl Draft {
         self.events.len() + self.fleet.len()
     }
 
-    /// Returns true if the draft is about a stream, or conditional on it.
+    /// Returns true if the draft is for a stream, or is appended only if that stream has no new entry.
     pub(super) fn depends_on(&self, stream: &CutoverName) -> bool {
         if self.name == *stream {
             return true;
@@ -46,7 +47,8 @@ impl Draft {
     }
 }
 
-/// Packs drafts, in their order, into few appends. A draft is never split between two groups.
+/// Packs drafts, in their order, into few appends of up to [`APPEND_EVENTS_MAX`] events. A draft is never split; a
+/// larger one is alone in its group.
 pub(in crate::controller) fn groups(drafts: Vec<Draft>) -> Vec<Vec<Draft>> {
     let mut groups: Vec<Vec<Draft>> = Vec::new();
     let mut room = 0;

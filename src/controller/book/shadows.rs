@@ -13,13 +13,13 @@ use crate::engine::units::CutoverName;
 use crate::ports::{APPEND_EVENTS_MAX, JournalError};
 
 impl Book {
-    /// The state in memory, if the journal has not taken it yet.
+    /// Returns the state in memory of a cutover that reverts while the journal is down; `None` if there is none.
     pub(super) fn unjournaled_state(&self, name: &CutoverName) -> Option<&State> {
         self.unjournaled.get(name).map(|revert| &revert.state)
     }
 
     /// Folds events of a cutover that reverts in memory, because the journal cannot take them now. Returns false if the
-    /// cutover does not revert: then it waits for the journal.
+    /// cutover does not revert, and must therefore wait for the journal.
     pub(in crate::controller) fn fold_unjournaled(
         &mut self,
         name: &CutoverName,
@@ -67,8 +67,8 @@ impl Book {
         self.note_notices(channels, news, &entry, pages, Some(standing));
     }
 
-    /// Folds in memory a fact that the journal cannot take now, if it is about a revert: the next try backs off as
-    /// after every refusal. Returns false if the fact is to be kept until the journal takes it.
+    /// Folds a fact about a revert in memory that cannot be journaled now, so that the next try backs off as after
+    /// every refusal. Returns false if the fact must be kept until it can be journaled.
     pub(in crate::controller) fn fold_unjournaled_fact(
         &mut self,
         name: &CutoverName,
@@ -83,12 +83,13 @@ impl Book {
         (is_unknown || answers) && self.fold_unjournaled(name, at, std::slice::from_ref(event))
     }
 
-    /// Returns true if the journal does not know yet how a cutover reverts.
+    /// Returns true if a cutover reverts with a state that is only in memory.
     pub(in crate::controller) fn is_unjournaled(&self, name: &CutoverName) -> bool {
         self.unjournaled.contains_key(name)
     }
 
-    /// Journals a revert that was done while the journal was down; the journal's state counts then.
+    /// Journals what the journal does not know yet about a revert, and drops the state in memory. From then on the
+    /// journal's state counts.
     pub(super) async fn flush(
         &mut self,
         name: &CutoverName,
@@ -112,8 +113,8 @@ impl Book {
         Ok(())
     }
 
-    /// The events that the journal must still get about a cutover; empty if it has all of them and only the reply was
-    /// lost.
+    /// Returns the events about a cutover that must still be journaled; empty if all of them are in the journal and
+    /// only the reply was lost.
     fn owed_events(&self, name: &CutoverName) -> Vec<Event> {
         let (write_id, cause, mode, decided_at) =
             match self.unjournaled.get(name).map(|revert| &revert.owed) {
@@ -138,7 +139,7 @@ impl Book {
             decided_at,
         }];
         if mode == RevertMode::Force {
-            // Otherwise a drift would stop the revert that a person forced.
+            // Without this entry, drift would stop the revert that a person forced.
             events.push(Event::RevertIntended {
                 write_id,
                 cause,
@@ -150,14 +151,14 @@ impl Book {
         events
     }
 
-    /// Tries to journal all reverts that are not journaled yet, many in an append. If an append loses a race, each of
-    /// its cutovers gets an append of its own.
+    /// Tries to journal all reverts that are not journaled yet, many in one append. If somebody else appended first,
+    /// each cutover of that append gets an append of its own.
     pub(in crate::controller) async fn flush_all(
         &mut self,
         at: Timestamp,
     ) -> Result<(), JournalError> {
         let names: Vec<CutoverName> = self.unjournaled.keys().cloned().collect();
-        // A cutover owes two events at most.
+        // At most two events per cutover are not journaled yet.
         for names in names.chunks(APPEND_EVENTS_MAX / 2) {
             let mut events: Vec<(&CutoverName, Event)> = Vec::new();
             for name in names {

@@ -1,4 +1,4 @@
-//! A revert that the journal has not taken: its state in memory, and what the journal must still get.
+//! A revert that is not journaled: its state in memory, and the events that must still be journaled.
 
 use std::collections::BTreeMap;
 
@@ -10,26 +10,30 @@ use crate::engine::hold::RevertCause;
 use crate::engine::state::State;
 use crate::engine::units::{CutoverName, WriteId};
 
-/// A cutover that reverts while the journal is down: its state as the journal would have it.
+/// A cutover that reverts while the journal is down.
 pub(super) struct UnjournaledRevert {
+    /// The state that the cutover would have if all its events were journaled.
     pub(super) state: State,
+    /// The events that must still be journaled.
     pub(super) owed: Owed,
 }
 
-/// The events that the journal must still get about such a revert. Everything else is observed and decided again.
+/// The events about a revert that must still be journaled. Everything else is observed and decided again.
 pub(super) enum Owed {
-    /// The revert itself.
+    /// The revert itself is not journaled yet.
     Revert {
         write_id: WriteId,
         cause: RevertCause,
         mode: RevertMode,
         decided_at: Timestamp,
     },
-    /// The last result of the write of a revert that the journal knows: the next try backs off from it.
+    /// The last reply to the write of a revert that the journal knows; `None` if there is none yet. The next try backs
+    /// off from it.
     Answer(Option<Event>),
 }
 
-/// Drops the state in memory once the journal knows the revert and has a new entry: the journal's state counts then.
+/// Drops the state in memory when a new entry is folded, if the journal knows the revert. From then on the journal's
+/// state counts.
 pub(super) fn drop_journaled(
     unjournaled: &mut BTreeMap<CutoverName, UnjournaledRevert>,
     name: &CutoverName,
@@ -43,7 +47,7 @@ pub(super) fn drop_journaled(
     }
 }
 
-/// The revert that these events begin, if they do.
+/// Returns the revert that these events begin; `None` if they begin none.
 pub(super) fn begun(events: &[Event], decided_at: Timestamp) -> Option<Owed> {
     for event in events {
         if let Event::RevertIntended {
@@ -64,7 +68,7 @@ pub(super) fn begun(events: &[Event], decided_at: Timestamp) -> Option<Owed> {
     None
 }
 
-/// Returns true if this is the result of the write that takes a cutover back.
+/// Returns true if the event is a reply to the write of the cutover's current revert.
 pub(super) fn is_answer(event: &Event, state: &State) -> bool {
     let (Event::WeightChangeSubmitted { write_id, .. }
     | Event::WeightChangeFailed { write_id, .. }) = event

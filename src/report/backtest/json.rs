@@ -1,4 +1,4 @@
-//! A backtest as JSON.
+//! The output of `cutover backtest` as JSON.
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::engine::observation::AlarmState;
 use crate::report::holds;
 use crate::report::text::rfc3339;
 
-/// All backtests as JSON: an array. Fields are only ever added.
+/// Returns all backtests as a JSON array. Fields are only ever added.
 pub fn to_json(backtests: &[Backtest]) -> Value {
     backtests.iter().map(one).collect()
 }

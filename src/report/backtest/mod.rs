@@ -29,13 +29,13 @@ use crate::engine::backtest::Sight;
 use crate::engine::backtest::Stretch;
 use crate::engine::observation::AlarmState;
 
-/// A time to the minute with its weekday: `Sat 2026-11-07 17:00`.
+/// Returns a time to the minute with its weekday: `Sat 2026-11-07 17:00`.
 fn weekday_minute(look: &Look, at: Timestamp) -> String {
     let zoned = at.to_zoned(look.zone.clone());
     zoned.strftime("%a %Y-%m-%d %H:%M").to_string()
 }
 
-/// All backtests for people, one below the other.
+/// Returns all backtests as text for people, one below the other.
 pub fn to_text(backtests: &[Backtest], look: &Look) -> String {
     let shown: Vec<String> = backtests.iter().map(|test| one(test, look)).collect();
     shown.join("\n")
@@ -74,13 +74,13 @@ fn heading(test: &Backtest, look: &Look) -> String {
     format!("{}{rest}", text::styled(text::TITLE, name))
 }
 
-/// The columns that the numbers of a gate take.
+/// Number of columns that the numbers of a gate take.
 const NUMBER_CELLS: usize = 54;
 
-/// Names of this length or less are not shortened.
+/// Smallest number of columns to which the name of a gate is shortened.
 const NAME_CELLS_MIN: usize = 24;
 
-/// A line for each gate that takes part; none if no gate does.
+/// Returns a table with a line for each gate that takes part; `None` if no gate does.
 fn gates(test: &Backtest, look: &Look) -> Option<String> {
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -140,7 +140,7 @@ fn length_or_dash(length: SignedDuration) -> String {
     text::duration(length)
 }
 
-/// The gates that take no part, and why.
+/// Returns the gates that take no part, and why; `None` if all take part.
 fn left_out(test: &Backtest, look: &Look) -> Option<String> {
     let mut lines = Vec::new();
     for gate in &test.gates {
@@ -161,7 +161,7 @@ fn left_out(test: &Backtest, look: &Look) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// The first start in full.
+/// Describes how the first start would have ended; `None` if there was no start.
 fn first(test: &Backtest, look: &Look) -> Option<String> {
     let run = test.runs.first()?;
     let line = format!(
@@ -172,7 +172,7 @@ fn first(test: &Backtest, look: &Look) -> Option<String> {
     Some(text::wrap(&line, 0, look.width))
 }
 
-/// How one start ended, without a period.
+/// Describes how one start would have ended, without a period.
 fn ended(test: &Backtest, run: &Run, look: &Look) -> String {
     match &run.end {
         End::Completed { at } => format!("it would have completed in {}", took_until(run, *at)),
@@ -210,7 +210,7 @@ fn took_until(run: &Run, at: Timestamp) -> String {
     text::duration(at.duration_since(run.start))
 }
 
-/// How all starts ended.
+/// Counts how all starts would have ended, in sentences.
 fn ends(test: &Backtest, look: &Look) -> String {
     if test.runs.is_empty() {
         return text::wrap(
@@ -253,7 +253,7 @@ fn ends(test: &Backtest, look: &Look) -> String {
     lines.join("\n")
 }
 
-/// The time that the starts which completed would have taken.
+/// Describes how long the starts took that completed.
 fn took(test: &Backtest) -> String {
     let took = test.took();
     match (took.first(), took.get(took.len() / 2), took.last()) {
@@ -274,7 +274,7 @@ fn took(test: &Backtest) -> String {
     }
 }
 
-/// A part in whole percent; a part above zero is not shown as 0%.
+/// Returns a part in whole percent. A part above zero is never shown as 0%.
 fn percent(part: usize, whole: usize) -> String {
     match (part * 200 + whole) / (2 * whole.max(1)) {
         0 if part > 0 => "under 1%".to_owned(),
@@ -282,7 +282,7 @@ fn percent(part: usize, whole: usize) -> String {
     }
 }
 
-/// What to fix before anyone trusts the plan.
+/// Returns warnings about gates that must be fixed before the plan can be trusted.
 fn advice(test: &Backtest) -> Vec<String> {
     let mut advice = Vec::new();
     for gate in &test.gates {

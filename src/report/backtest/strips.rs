@@ -1,4 +1,4 @@
-//! A strip for each gate over one time axis, and one for how the starts ended.
+//! Draws a strip for each gate over one time axis, and one for how the starts ended.
 
 use jiff::SignedDuration;
 
@@ -15,24 +15,26 @@ use crate::report::rehearsal::cells::shortened;
 use crate::report::rehearsal::glyphs;
 use crate::report::text;
 
-/// The width of strips if none is given, and its bounds.
+/// Width of the lines in columns if none is given.
 const WIDTH: usize = 80;
+/// Smallest width of the lines, in columns.
 const WIDTH_MIN: usize = 60;
+/// Largest width of the lines, in columns.
 const WIDTH_MAX: usize = 240;
 
-/// Longer names are shortened.
+/// Longest name of a gate, in columns. Longer names are shortened.
 const NAME_CELLS: usize = 24;
 
-/// A start that completed.
+/// Shown for a start that completed.
 const COMPLETED: char = '─';
-/// A start that reverted.
+/// Shown for a start that reverted.
 const REVERTED: char = glyphs::BACK;
-/// A start that halted, and waited for a person.
+/// Shown for a start that halted and waited for a person.
 const HALTED: char = '!';
-/// A start that was under way when the record ended.
+/// Shown for a start that was under way when the record ended.
 const CUT: char = glyphs::UNARMED;
 
-/// The strips; none if no gate has data.
+/// Returns the strips with their axis and legend; `None` if no gate has data.
 pub(super) fn to_text(test: &Backtest, look: &Look) -> Option<String> {
     let drawn: Vec<&GatePast> = test.gates.iter().filter(|gate| has_strip(gate)).collect();
     let lengths = drawn.iter().map(|gate| gate.id.name.chars().count());
@@ -75,7 +77,7 @@ fn has_strip(gate: &GatePast) -> bool {
     gate.sight.takes_part() && !gate.stretches.is_empty()
 }
 
-/// One line: a name in `names` cells, and the strip.
+/// Returns one line: a name in `names` columns, and the strip.
 fn strip(name: &str, names: usize, cells: &[Cell]) -> String {
     let name = shortened(name, names);
     let gap = " ".repeat(names - name.chars().count());
@@ -85,7 +87,7 @@ fn strip(name: &str, names: usize, cells: &[Cell]) -> String {
         .to_owned()
 }
 
-/// The worst state within each column, so that a minute of red shows in a column of hours.
+/// Returns the worst state within each column, so that a minute of red is visible in a column of hours.
 fn of_gate(gate: &GatePast, axis: &Axis) -> Vec<Cell> {
     let mut worst: Vec<Option<AlarmState>> = vec![None; axis.columns];
     for stretch in &gate.stretches {
@@ -116,7 +118,7 @@ fn badness(state: AlarmState) -> u8 {
     }
 }
 
-/// How the starts within each column ended, the worst of them.
+/// Returns the worst end of the starts within each column.
 fn of_starts(test: &Backtest, axis: &Axis) -> Vec<Cell> {
     let mut worst: Vec<Option<(u8, Cell)>> = vec![None; axis.columns];
     for run in &test.runs {
@@ -131,7 +133,7 @@ fn of_starts(test: &Backtest, axis: &Axis) -> Vec<Cell> {
             *column = Some(end);
         }
     }
-    // If starts are farther apart than columns, a column shows the start before it.
+    // If starts are farther apart than columns, a column repeats the start before it.
     let mut cells = Vec::new();
     let mut last = (' ', PLAIN);
     for found in worst {

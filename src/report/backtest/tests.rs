@@ -127,7 +127,8 @@ fn past(changes: &[(i64, AlarmState)]) -> Past {
     }
 }
 
-/// Two weeks in which one alarm flapped twice and was red for long once, another had no data for an hour.
+/// Returns a backtest of two weeks in which one alarm flapped twice and was red for long once, and another had no data
+/// for an hour.
 fn tested(hours: i64) -> Backtest {
     use AlarmState::{Alarm, InsufficientData, Ok};
     let day = 24 * 60;

@@ -1,4 +1,4 @@
-//! The assumptions about the alarms.
+//! Shows the thresholds that a rehearsal assumed for the alarms.
 
 use super::film::{Film, Meaning};
 use super::look::Look;
@@ -6,7 +6,7 @@ use super::names;
 use super::verdict;
 use crate::report::text;
 
-/// A line for each alarm; none if there are no alarms.
+/// Returns a line for each alarm; `None` if there are no alarms.
 pub(super) fn to_text(film: &Film, look: &Look) -> Option<String> {
     if film.assumed.is_empty() {
         return None;
@@ -25,7 +25,7 @@ pub(super) fn to_text(film: &Film, look: &Look) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// The measurement of an alarm, and its threshold.
+/// Describes the measurement of an alarm, and its threshold.
 fn words(meaning: &Meaning) -> String {
     match meaning {
         Meaning::Errors { above, old_side } => format!(

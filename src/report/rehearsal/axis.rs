@@ -1,31 +1,31 @@
-//! The time axis of a chart: the column of each moment, and the marks below.
+//! The time axis of a chart: the column of each time, and the marks below the chart.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::film::Frame;
 
-/// A stretch of time, cut into equal columns.
+/// A period of time, divided into equal columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::report) struct Axis {
-    /// The begin of the first column.
+    /// The start of the first column.
     pub(in crate::report) start: Timestamp,
     /// The end of the last column, later than `start`.
     pub(in crate::report) end: Timestamp,
-    /// The number of columns, at least one.
+    /// Number of columns, at least one.
     pub(in crate::report) columns: usize,
 }
 
-/// The possible distances between marks, in minutes.
+/// The possible distances between two marks, in minutes.
 const DISTANCES: [i64; 15] = [
     1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080, 40_320,
 ];
 
-/// The columns that a mark and its label take at least.
+/// Smallest number of columns that a mark and its label take.
 const LABEL_CELLS: i64 = 8;
 
 impl Axis {
-    /// The column of a moment; none if it lies outside.
+    /// Returns the column of a time; `None` if the time lies outside.
     pub(in crate::report) fn column(&self, at: Timestamp) -> Option<usize> {
         if at < self.start || at > self.end {
             return None;
@@ -33,7 +33,7 @@ impl Axis {
         Some(self.nearest(at))
     }
 
-    /// The column of a moment; the first or last one if it lies outside.
+    /// Returns the column of a time; the first or last column if the time lies outside.
     pub(in crate::report) fn nearest(&self, at: Timestamp) -> usize {
         let all = self.end.duration_since(self.start).as_millis().max(1);
         let passed = at.duration_since(self.start).as_millis().max(0);
@@ -42,8 +42,8 @@ impl Axis {
         column.min(self.columns.saturating_sub(1))
     }
 
-    /// The largest value within each column. A frame stands for the time since the one before; columns before the first
-    /// frame are empty.
+    /// Returns the largest value within each column. A frame covers the time since the frame before it. A column that
+    /// no frame covers is `None`.
     pub(in crate::report) fn largest(
         &self,
         frames: &[Frame],
@@ -65,7 +65,7 @@ impl Axis {
         columns
     }
 
-    /// The marks below the chart, at round times of the zone: `╵09:00   ╵12-04   …`.
+    /// Returns the marks below the chart, at round times of the zone: `╵09:00   ╵12-04   …`.
     pub(in crate::report) fn marks(&self, zone: &TimeZone) -> String {
         let span = self.end.duration_since(self.start);
         let columns = i64::try_from(self.columns).unwrap_or(1).max(1);
@@ -94,7 +94,7 @@ impl Axis {
     }
 }
 
-/// The date at midnight, else the time of day.
+/// Returns the label of a mark: the date at midnight, otherwise the time of day.
 fn label(at: Timestamp, zone: &TimeZone) -> String {
     let zoned = at.to_zoned(zone.clone());
     let form = if zoned.hour() == 0 && zoned.minute() == 0 {

@@ -1,17 +1,17 @@
-//! The cells of a chart: the sign and style of each value.
+//! The cells of a chart: a sign and its style for each value.
 
 use anstyle::{AnsiColor, Style};
 
 use super::glyphs;
 use crate::report::text;
 
-/// One sign of a chart, in a style.
+/// One sign of a chart with its style.
 pub(in crate::report) type Cell = (char, Style);
 
-/// No style at all.
+/// The style of a sign without a style.
 pub(in crate::report) const PLAIN: Style = Style::new();
 
-/// A cell of the share. Both heights are in eighths; the row counts from the bottom.
+/// Returns a cell of the curve of the share. Both heights are in eighths of a row; `row` counts from 0 at the bottom.
 pub(in crate::report) fn share_cell(observed: u16, intended: u16, row: u16) -> Cell {
     // Differences of less than half a cell are noise.
     let beyond = observed > intended + 4 && row * 8 >= intended;
@@ -26,17 +26,17 @@ pub(in crate::report) fn share_cell(observed: u16, intended: u16, row: u16) -> C
     (sign, SHARE)
 }
 
-/// The share of requests.
+/// The style of the curve of the requests' share.
 const SHARE: Style = AnsiColor::Cyan.on_default();
 
-/// A cell of a strip of bars; red above the bound.
+/// Returns a cell of a strip of bars. It is red if the value is above the bound.
 pub(in crate::report) fn bar_cell(value: f64, top: f64, bound: f64) -> Cell {
     let sign = glyphs::level(glyphs::eighths(value, top, 1), 0);
     let style = if value > bound { text::BAD } else { PLAIN };
     (sign, style)
 }
 
-/// Cells as text; neighbours of the same style are styled together.
+/// Returns cells as text. Neighbours of the same style are styled together.
 pub(in crate::report) fn painted(cells: &[Cell]) -> String {
     let mut shown = String::new();
     for run in cells.chunk_by(|a, b| a.1 == b.1) {
@@ -51,7 +51,7 @@ pub(in crate::report) fn painted(cells: &[Cell]) -> String {
     shown
 }
 
-/// A name in at most so many cells; the middle is left out, because names differ at their ends.
+/// Returns a name in at most `cells` columns. A longer name loses its middle, because names differ at their ends.
 pub(in crate::report) fn shortened(name: &str, cells: usize) -> String {
     let all = name.chars().count();
     if all <= cells {
@@ -64,7 +64,7 @@ pub(in crate::report) fn shortened(name: &str, cells: usize) -> String {
     format!("{front}…{back}")
 }
 
-/// The beginning of a text, in at most so many cells.
+/// Returns a text in at most `cells` columns. A longer text loses its end.
 pub(in crate::report) fn begun(text: &str, cells: usize) -> String {
     if text.chars().count() <= cells {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! The chart: shares, failed requests, response times, gates and faults over one time axis.
+//! Draws the chart of a rehearsal: shares, failed requests, response times, gates and faults over one time axis.
 
 use anstyle::Style;
 use jiff::{SignedDuration, Timestamp};
@@ -14,25 +14,26 @@ use crate::engine::evidence::gate::GateId;
 use crate::engine::units::AlarmId;
 use crate::report::text;
 
-/// A chart of one cutover.
+/// The chart of one cutover.
 struct Chart<'film> {
     film: &'film Film,
     reel: &'film Reel,
-    /// The whole rehearsal, or the minutes around a revert.
+    /// The frames to draw: of the whole rehearsal, or of the minutes around a revert.
     frames: &'film [Frame],
     axis: Axis,
-    /// The width of names.
+    /// Width of the names, in columns.
     names: usize,
-    /// The height of the share's curve; odd, so that one row is the middle.
+    /// Height of the curve of the share, in rows. It is odd, so that one row is the middle.
     rows: u16,
-    /// Whether it is the close-up of a revert, which leaves out usual strips.
+    /// True if it is the close-up of a revert, which leaves out strips that show nothing unusual.
     near: bool,
 }
 
-/// The widest note at a strip's right end.
+/// Width of the widest note at the right end of a strip, in columns.
 const NOTE_CELLS: usize = 13;
 
-/// The whole rehearsal, and a close-up of the revert if there was one; none if there are no frames.
+/// Returns the chart of the whole rehearsal, with a close-up of the revert if there was one; `None` if there are no
+/// frames.
 pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> Option<String> {
     let whole = draw(film, reel, look, film.start, film.end, false)?;
     let Some((from, to)) = near(reel) else {
@@ -43,7 +44,8 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> Option<String> {
     Some(format!("{whole}\n\n{title}\n{near}"))
 }
 
-/// The minutes around the revert, from shortly before the fault until the traffic is back.
+/// Returns the start and the end of the close-up: from shortly before the fault until the traffic is back. `None` if
+/// there are too few frames.
 fn near(reel: &Reel) -> Option<(Timestamp, Timestamp)> {
     if reel.near.len() < NEAR_FRAMES_MIN {
         return None;
@@ -55,9 +57,9 @@ fn near(reel: &Reel) -> Option<(Timestamp, Timestamp)> {
     Some((fault.max(first), drained.min(last)))
 }
 
-/// The time that is shown before the fault and after the revert.
+/// Time that a close-up shows before the fault and after the revert.
 const MARGIN: SignedDuration = SignedDuration::from_mins(3);
-/// Fewer frames make no curve.
+/// Smallest number of frames in a close-up. Fewer make no curve.
 const NEAR_FRAMES_MIN: usize = 8;
 
 fn draw(
@@ -103,7 +105,7 @@ fn draw(
 }
 
 impl Chart<'_> {
-    /// One line: a name, cells, a note.
+    /// Returns one line: a name, cells, and a note at the right end.
     fn strip(&self, name: &str, cells: &[Cell], note: &str) -> String {
         let name = cells::shortened(name, self.names);
         let border = text::styled(text::FAINT, "│");
@@ -122,13 +124,13 @@ impl Chart<'_> {
         line.trim_end().to_owned()
     }
 
-    /// A line whose cells are text.
+    /// Returns a line whose cells are the characters of a text.
     fn strip_of(&self, name: &str, shown: &str, style: Style) -> String {
         let cells: Vec<Cell> = shown.chars().map(|sign| (sign, style)).collect();
         self.strip(name, &cells, "")
     }
 
-    /// A strip for each of the first faults.
+    /// Returns a strip for each of the first [`FAULTS_MAX`] faults.
     fn faults(&self) -> Vec<String> {
         let axis = &self.axis;
         let mut lines = Vec::new();
@@ -160,7 +162,7 @@ impl Chart<'_> {
         lines
     }
 
-    /// The share of the requests, filled, and the share of the weights where the two differ.
+    /// Returns the curve of the share: filled for the requests, and a line for the weights where the two differ.
     fn share(&self) -> Vec<String> {
         let intended = self.share_heights(|frame| frame.intended);
         let observed = self.share_heights(|frame| frame.observed);
@@ -186,7 +188,7 @@ impl Chart<'_> {
         lines
     }
 
-    /// The height of a share in each column, in eighths of a row.
+    /// Returns the height of a share in each column, in eighths of a row.
     fn share_heights(&self, value: impl Fn(&Frame) -> f64) -> Vec<u16> {
         let mut heights = Vec::new();
         for value in self.axis.largest(self.frames, value) {
@@ -195,7 +197,7 @@ impl Chart<'_> {
         heights
     }
 
-    /// The steps and reverts.
+    /// Returns the strip with the steps and reverts.
     fn steps(&self) -> String {
         let mut cells: Vec<Cell> = vec![(' ', PLAIN); self.axis.columns];
         for (at, step) in marks::steps(self.reel) {
@@ -213,7 +215,7 @@ impl Chart<'_> {
         self.strip("step", &cells, "")
     }
 
-    /// Failed requests and response times of both sides, each on one scale.
+    /// Returns the strips for failed requests and response times. Both sides have the same scale.
     fn side_by_side(&self) -> Vec<String> {
         let (errors, p99) = self.bounds();
         let mut lines = self.measured(StripUnit::Part, errors);
@@ -221,7 +223,8 @@ impl Chart<'_> {
         lines
     }
 
-    /// Two strips, of the new side and of the old one. The close-up has them only if a value is beyond its bound.
+    /// Returns two strips, one for the new side and one for the old. A close-up has them only if a value is beyond its
+    /// bound.
     fn measured(&self, unit: StripUnit, bound: Option<f64>) -> Vec<String> {
         let of_new = self.axis.largest(self.frames, |frame| unit.of(&frame.new));
         let of_old = self.axis.largest(self.frames, |frame| unit.of(&frame.old));
@@ -244,7 +247,8 @@ impl Chart<'_> {
         strips
     }
 
-    /// The lowest bounds of the plan's alarms on failed requests and on response times.
+    /// Returns the lowest bounds of the plan's alarms on failed requests and on response times; `None` if no alarm has
+    /// such a bound.
     fn bounds(&self) -> (Option<f64>, Option<f64>) {
         let (mut errors, mut p99) = (None::<f64>, None::<f64>);
         for gate in self.reel.plan.alarms() {
@@ -261,7 +265,7 @@ impl Chart<'_> {
         (errors, p99)
     }
 
-    /// A strip for each alarm. The close-up has only those that were red or could not be judged.
+    /// Returns a strip for each alarm. A close-up has only alarms that were red or could not be judged.
     fn gates(&self) -> Vec<String> {
         let armed = marks::armed(self.reel);
         let unknown = marks::unknown(self.reel);
@@ -304,7 +308,7 @@ impl Chart<'_> {
         cells
     }
 
-    /// Returns true if a column touches one of the stretches.
+    /// Returns true if one of the periods touches a column.
     fn within(&self, column: usize, stretches: &[MarkedStretch]) -> bool {
         let axis = &self.axis;
         for (from, until) in stretches {
@@ -317,7 +321,7 @@ impl Chart<'_> {
         false
     }
 
-    /// The meaning of the signs, in one line.
+    /// Returns the meaning of the signs, in one line.
     fn legend(&self, look: &Look) -> String {
         let words = "share: █ requests ─ weights ▒ caches; gates: ─ pass █ red ? unknown · off";
         let indent = if look.chart_width() >= 120 {
@@ -332,10 +336,10 @@ impl Chart<'_> {
     }
 }
 
-/// More faults than these would push the chart off the screen.
+/// Largest number of faults that are drawn. More would push the chart off the screen.
 const FAULTS_MAX: usize = 6;
 
-/// The highest value; 0 if there is none.
+/// Returns the highest value; 0 if there is none.
 fn highest(values: &[Option<f64>]) -> f64 {
     values.iter().flatten().copied().fold(0.0, f64::max)
 }
@@ -345,7 +349,7 @@ fn is_usual(cell: &Cell) -> bool {
     [glyphs::PASS, glyphs::UNARMED].contains(&cell.0)
 }
 
-/// 1 if the alarm was red, else 0.
+/// Returns 1 if the alarm was red, otherwise 0.
 fn is_red(frame: &Frame, alarm: &AlarmId) -> f64 {
     if frame.red.contains(alarm) { 1.0 } else { 0.0 }
 }

@@ -5,37 +5,37 @@
 //! axis, keep their meaning without colour, and must fit 80 columns. That takes some two hundred lines, and block elements,
 //! which every terminal font has (unlike the Braille of textplots).
 
-/// From an empty cell, in eighths, to a full one.
+/// Cells that are filled from the bottom, from empty to full in eighths.
 pub(in crate::report) const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// One to seven eighths of a bar's cell.
+/// Cells of a bar that are filled from the left, from one to seven eighths.
 pub(in crate::report) const PARTS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-/// Requests beyond the share of the weights: caches.
+/// Sign for requests beyond the share of the weights, which caches cause.
 pub(in crate::report) const BEYOND: char = '▒';
-/// The share of the weights that requests do not reach (yet).
+/// Sign for the share of the weights that the requests do not reach (yet).
 pub(in crate::report) const INTENDED: char = '─';
-/// A gate that passes.
+/// Sign for a gate that passes.
 pub(in crate::report) const PASS: char = '─';
-/// An alarm that is red.
+/// Sign for an alarm that is red.
 pub(in crate::report) const RED: char = '█';
-/// A gate that cannot be judged.
+/// Sign for a gate that cannot be judged.
 pub(in crate::report) const UNKNOWN: char = '?';
-/// A gate that is not armed: before the first write and after the end.
+/// Sign for a gate that is not armed: before the first write and after the end.
 pub(in crate::report) const UNARMED: char = '·';
-/// A fault begins.
+/// Sign for the start of a fault.
 pub(in crate::report) const FAULT: char = '×';
-/// A fault lasts.
+/// Sign for a fault that lasts.
 pub(in crate::report) const LASTS: char = '━';
-/// A revert begins.
+/// Sign for the start of a revert.
 pub(in crate::report) const BACK: char = '↩';
 
-/// Replaces the signs that this program drew by ASCII; names from outside stay as they are.
+/// Replaces the signs that this program drew by ASCII. Names from outside stay as they are.
 pub fn to_ascii(text: &str) -> String {
     text.chars().map(ascii).collect()
 }
 
-/// The nearest ASCII sign.
+/// Returns the nearest ASCII sign; a sign that this program does not draw stays as it is.
 fn ascii(sign: char) -> char {
     match sign {
         '▏' | '▎' | '▍' | '▌' | '▋' | '▊' | '▉' | '█' => '#',
@@ -54,7 +54,8 @@ fn ascii(sign: char) -> char {
     }
 }
 
-/// The number of eighths that a value fills in a column of `rows` cells. A value above zero fills at least one.
+/// Returns how many eighths of a cell a value fills in a column of `rows` cells, whose full height is `top`. A value
+/// above zero fills at least one.
 pub(in crate::report) fn eighths(value: f64, top: f64, rows: u16) -> u16 {
     let all = rows * 8;
     if value <= 0.0 || top <= 0.0 {
@@ -68,7 +69,8 @@ pub(in crate::report) fn eighths(value: f64, top: f64, rows: u16) -> u16 {
     1
 }
 
-/// The sign of one cell of a column: `row` counts from the bottom.
+/// Returns the sign of one cell of a column. `filled` is the height in eighths of a cell; `row` counts from 0 at the
+/// bottom.
 pub(in crate::report) fn level(filled: u16, row: u16) -> char {
     let here = filled.saturating_sub(row * 8).min(8);
     LEVELS[usize::from(here)]

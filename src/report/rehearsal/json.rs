@@ -1,4 +1,4 @@
-//! A rehearsal as JSON. The shape only grows; docs/reference/json.md documents it.
+//! A rehearsal as JSON. Fields are only ever added; docs/reference/json.md documents them.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::film::{Film, Reel, Tally};
 use super::{reaction, verdict};
 use crate::report::{history, text};
 
-/// A whole rehearsal.
+/// Returns a whole rehearsal as JSON.
 pub fn to_json(film: &Film) -> Value {
     let mut entries = Vec::new();
     for reel in &film.reels {
@@ -27,12 +27,12 @@ pub fn to_json(film: &Film) -> Value {
     })
 }
 
-/// The number of calls of one AWS operation.
+/// Returns the number of calls of one AWS operation.
 fn calls(film: &Film, operation: &str) -> u64 {
     film.calls.get(operation).copied().unwrap_or(0)
 }
 
-/// Each alarm with its assumed measurement.
+/// Returns each alarm with its assumed measurement and threshold.
 fn assumed(film: &Film) -> Value {
     let mut all = Vec::new();
     for (id, meaning) in &film.assumed {
@@ -65,7 +65,7 @@ fn cutover(film: &Film, reel: &Reel) -> Value {
     shown
 }
 
-/// Requests, rounded to whole ones.
+/// Returns the numbers of requests, rounded to whole ones.
 fn requests(tally: &Tally) -> Value {
     json!({
         "all": tally.requests.round(),

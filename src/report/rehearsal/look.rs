@@ -1,4 +1,4 @@
-//! How a rehearsal or a backtest is shown: its width, its time zone, the titles of its parts.
+//! How the output of a rehearsal or a backtest looks: its width, its time zone, the titles of its parts.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -6,44 +6,44 @@ use jiff::tz::TimeZone;
 use super::film::Reel;
 use crate::report::text;
 
-/// How a rehearsal or a backtest is shown.
+/// How the output of a rehearsal or a backtest looks.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// The width that text is wrapped to; none if it is not wrapped.
+    /// Width that text is wrapped to, in columns; `None` if it is not wrapped.
     pub width: Option<usize>,
-    /// The time zone of all times shown.
+    /// The time zone in which all times are shown.
     pub zone: TimeZone,
-    /// Whether charts are drawn.
+    /// True if charts are drawn.
     pub charts: bool,
 }
 
-/// The width of a chart if none is given.
+/// Width of a chart in columns if none is given.
 const CHART_WIDTH: usize = 80;
-/// A narrower chart would show nothing.
+/// Smallest width of a chart, in columns. A narrower chart would show nothing.
 const CHART_WIDTH_MIN: usize = 60;
-/// In a wider chart the eye loses the line.
+/// Largest width of a chart, in columns. In a wider chart a line is hard to follow.
 const CHART_WIDTH_MAX: usize = 240;
 
 impl Look {
-    /// The width of a chart, in columns.
+    /// Returns the width of a chart, in columns.
     pub(in crate::report) fn chart_width(&self) -> usize {
         let asked = self.width.unwrap_or(CHART_WIDTH);
         asked.clamp(CHART_WIDTH_MIN, CHART_WIDTH_MAX)
     }
 
-    /// A time to the second, without the year, which the heading has: `Fri 12-04 11:04:10`.
+    /// Returns a time to the second, without the year, which the heading has: `Fri 12-04 11:04:10`.
     pub(in crate::report) fn second(&self, at: Timestamp) -> String {
         let zoned = at.to_zoned(self.zone.clone());
         zoned.strftime("%a %m-%d %H:%M:%S").to_string()
     }
 
-    /// A time to the minute, with the year: `2026-12-04 11:04`.
+    /// Returns a time to the minute, with the year: `2026-12-04 11:04`.
     pub(in crate::report) fn minute(&self, at: Timestamp) -> String {
         let zoned = at.to_zoned(self.zone.clone());
         zoned.strftime("%Y-%m-%d %H:%M").to_string()
     }
 
-    /// The zone's name, or its offset from UTC.
+    /// Returns the name of the time zone, or its offset from UTC at this time if it has no name.
     pub(in crate::report) fn zone_name(&self, at: Timestamp) -> String {
         if let Some(name) = self.zone.iana_name() {
             return name.to_owned();
@@ -56,7 +56,7 @@ impl Look {
         }
     }
 
-    /// Text after a first column; further lines begin below the text.
+    /// Returns a text after a first column of `cells` columns. Further lines are indented to where the text begins.
     pub(in crate::report) fn hang(&self, first: &str, cells: usize, rest: &str) -> String {
         let wrapped = text::wrap(rest, cells, self.width);
         let body = wrapped.get(cells..).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Look {
     }
 }
 
-/// The title of a part of one cutover.
+/// Returns the title of one part of a cutover's output.
 pub(super) fn title(reel: &Reel, part: &str) -> String {
     text::styled(text::TITLE, &format!("{}: {part}", reel.name))
 }

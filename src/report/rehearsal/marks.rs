@@ -1,4 +1,5 @@
-//! The marks that the journal adds to the chart: when gates were armed, when one could not be judged, when steps were taken.
+//! The marks that the journal adds to the chart: when gates were armed, when a gate could not be judged, when steps
+//! were taken.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +9,10 @@ use super::film::Reel;
 use crate::engine::event::Event;
 use crate::engine::evidence::gate::GateId;
 
-/// A stretch of time; without an end it lasts to the end of the rehearsal.
+/// A period of time. Without an end, it lasts until the end of the rehearsal.
 pub(super) type MarkedStretch = (Timestamp, Option<Timestamp>);
 
-/// The steps and reverts, oldest first; a revert has no number.
+/// Returns the steps and reverts, oldest first. A revert has no step number.
 pub(super) fn steps(reel: &Reel) -> Vec<(Timestamp, Option<u16>)> {
     let mut marks = Vec::new();
     for entry in &reel.entries {
@@ -28,7 +29,7 @@ pub(super) fn steps(reel: &Reel) -> Vec<(Timestamp, Option<u16>)> {
     marks
 }
 
-/// The stretch of each attempt, from its first write to its end.
+/// Returns the period of each attempt in which its gates were armed: from its first write to its end.
 pub(super) fn armed(reel: &Reel) -> Vec<MarkedStretch> {
     let mut stretches: Vec<MarkedStretch> = Vec::new();
     let mut since: Option<Timestamp> = None;
@@ -55,7 +56,7 @@ fn ends_attempt(event: &Event) -> bool {
     )
 }
 
-/// The stretches in which each gate could not be judged.
+/// Returns the periods in which each gate could not be judged.
 pub(super) fn unknown(reel: &Reel) -> BTreeMap<GateId, Vec<MarkedStretch>> {
     let mut stretches: BTreeMap<GateId, Vec<MarkedStretch>> = BTreeMap::new();
     for entry in &reel.entries {

@@ -1,4 +1,4 @@
-//! A rehearsal, for people and programs: the decisions and their reasons, a chart, the verdict.
+//! The output of `cutover rehearse`: the decisions and their reasons, a chart, and the verdict.
 //!
 //! The most important part comes last, because a reader sees the end of a terminal's output first: the assumptions, the
 //! timeline, the chart, the revert, the verdict.
@@ -28,7 +28,7 @@ pub use look::Look;
 use super::text;
 use film::Film;
 
-/// A whole rehearsal for people.
+/// Returns a whole rehearsal as text for people.
 pub fn to_text(film: &Film, look: &Look) -> String {
     let mut blocks = vec![heading(film, look)];
     blocks.extend(assumed::to_text(film, look));
@@ -51,7 +51,7 @@ pub fn to_text(film: &Film, look: &Look) -> String {
     shown
 }
 
-/// The first line: what was rehearsed, from when to when, in which zone, from which seed.
+/// Returns the first line: the names, the times, the time zone and the seed.
 fn heading(film: &Film, look: &Look) -> String {
     let names: Vec<&str> = film.reels.iter().map(|reel| reel.name.as_str()).collect();
     let rehearsed = match names.as_slice() {

@@ -1,10 +1,10 @@
-//! The names of alarms in a rehearsal.
+//! Returns the names of alarms as the output of a rehearsal shows them.
 
 use super::film::Film;
 use crate::engine::plan::Plan;
 use crate::engine::units::AlarmId;
 
-/// An alarm's name, with its region if that is not the plan's.
+/// Returns the name of an alarm, with its region if that is not the plan's.
 pub(super) fn alarm(plan: &Plan, id: &AlarmId) -> String {
     if id.region.is_none() || id.region == plan.aws.region {
         return id.name.clone();
@@ -12,7 +12,7 @@ pub(super) fn alarm(plan: &Plan, id: &AlarmId) -> String {
     id.to_string()
 }
 
-/// The same, for an alarm of any of the plans.
+/// Returns the name of an alarm of any of the plans, as [`alarm`] does.
 pub(super) fn alarm_of(film: &Film, id: &AlarmId) -> String {
     for reel in &film.reels {
         if reel.plan.alarms().any(|gate| gate.id == *id) {

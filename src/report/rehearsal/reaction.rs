@@ -1,4 +1,4 @@
-//! The reaction: how the time from a fault until the traffic is back was spent.
+//! Shows how the time from a fault until the traffic is back was spent.
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -8,18 +8,18 @@ use super::glyphs;
 use super::look::title;
 use crate::report::text;
 
-/// One part of the time, between two moments.
+/// One part of the time, between two stages.
 struct ReactionPart {
-    /// Its name, for people.
+    /// The name of the part, for people.
     name: &'static str,
-    /// Its name in JSON, in seconds.
+    /// The key of the part in JSON. Its value is in seconds.
     key: &'static str,
-    /// The time that it took; none if one of its moments is not known.
+    /// How long the part took; `None` if its start or its end is not known.
     took: Option<SignedDuration>,
 }
 
-/// The parts, in order. A moment that is not known (an alarm that was set by hand has no metric) has no part, and the next
-/// part begins where the one before ended; a part that ended before it began took no time.
+/// Returns the parts, in order. If a stage is not known (an alarm that was set by hand has no metric), its part has no
+/// length, and the next part begins where the one before ended. A part that ended before it began took no time.
 fn parts(reaction: &Reaction) -> Vec<ReactionPart> {
     let mut parts = Vec::new();
     let mut last = reaction.fault_at;
@@ -41,7 +41,7 @@ fn parts(reaction: &Reaction) -> Vec<ReactionPart> {
     parts
 }
 
-/// The time from the first known moment to the last one.
+/// Returns the time from the first known stage to the last one; `None` if fewer than two are known.
 fn whole(reaction: &Reaction) -> Option<SignedDuration> {
     let moments = [
         reaction.fault_at,
@@ -57,10 +57,10 @@ fn whole(reaction: &Reaction) -> Option<SignedDuration> {
     Some(known.next_back()?.duration_since(first))
 }
 
-/// The width of the longest bar.
+/// Width of the longest bar, in columns.
 const BAR_CELLS: i128 = 30;
 
-/// A bar for each part; none if nothing reverted.
+/// Returns a bar for each part; `None` if nothing reverted or no part is known.
 pub(super) fn to_text(reel: &Reel) -> Option<String> {
     let reaction = reel.reaction.as_ref()?;
     let parts = parts(reaction);
@@ -80,7 +80,7 @@ pub(super) fn to_text(reel: &Reel) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// A duration; anything above zero is not shown as `0s`.
+/// Returns a duration. Anything above zero is not shown as `0s`.
 fn short(took: SignedDuration) -> String {
     if took.as_secs() == 0 && took > SignedDuration::ZERO {
         return "< 1s".to_owned();
@@ -88,7 +88,7 @@ fn short(took: SignedDuration) -> String {
     text::duration(took)
 }
 
-/// A bar, to an eighth of a cell. Anything above zero shows.
+/// Returns a bar, exact to an eighth of a cell. Anything above zero is visible.
 fn bar(took: SignedDuration, longest: SignedDuration) -> String {
     let (took, longest) = (took.as_millis(), longest.as_millis().max(1));
     let eighths = (took * BAR_CELLS * 8 / longest).max(i128::from(took > 0));
@@ -99,7 +99,7 @@ fn bar(took: SignedDuration, longest: SignedDuration) -> String {
     bar
 }
 
-/// The moments and the parts; null if nothing reverted.
+/// Returns the times of the stages and the lengths of the parts as JSON; null if nothing reverted.
 pub(super) fn to_json(reaction: Option<&Reaction>) -> Value {
     let Some(reaction) = reaction else {
         return Value::Null;

@@ -13,16 +13,16 @@ use crate::engine::hold::RevertCause;
 use crate::engine::units::{AlarmId, CutoverName};
 use crate::report::text;
 
-/// One cutover's run.
+/// The result of one run for one cutover.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CountedRun {
-    /// The seed of all chance.
+    /// The seed of all random numbers of the run.
     pub seed: u64,
-    /// How it ended.
+    /// How the run ended.
     pub ended: Ended,
-    /// The time that it took; up to the end of the rehearsal if it was held.
+    /// How long the run took; up to the end of the rehearsal if the cutover was held.
     pub took: SignedDuration,
-    /// The requests that failed because of the cutover.
+    /// Number of requests that failed because of the cutover.
     pub failed: f64,
 }
 
@@ -33,43 +33,43 @@ pub enum Ended {
     Completed,
     /// The traffic went back, by a gate, a failed step, or a person.
     Reverted(By),
-    /// Neither, with the kind of the first hold.
+    /// The cutover neither completed nor went back. Has the kind of its first hold; `None` if no hold was journaled.
     Held(Option<String>),
 }
 
 /// The kind of cause that sent the traffic back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum By {
-    /// An alarm was red, also between two readings.
+    /// An alarm was red, at a reading or between two.
     Red(AlarmId),
     /// An alarm could not be judged for too long.
     Unknown(GateId),
     /// A gate of metrics failed.
     Measured(GateId),
-    /// A step failed.
+    /// A step could not be written, or not in time.
     StepFailed,
     /// Nobody approved a step in time.
     ApprovalTimeout,
-    /// A hook failed.
+    /// A hook failed for good.
     HookFailed,
-    /// A person asked.
+    /// A person asked for it.
     Operator,
-    /// A write of ours landed late.
+    /// One of our writes landed after the revert had ended.
     LateWrite,
-    /// Nothing had been written.
+    /// The cutover was cancelled before anything was written.
     Cancelled,
 }
 
 /// The runs of each cutover.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Runs {
-    /// By cutover, in the order of the seeds.
+    /// The runs by cutover, in the order of the seeds.
     pub cutovers: BTreeMap<CutoverName, Vec<CountedRun>>,
-    /// Whether the scenario asks for anything to go wrong.
+    /// True if the scenario has faults.
     pub faulty: bool,
 }
 
-/// The run of each cutover of a rehearsal.
+/// Returns the run of each cutover in a rehearsal.
 pub fn count(film: &Film) -> Vec<(CutoverName, CountedRun)> {
     let mut runs = Vec::new();
     for reel in &film.reels {
@@ -126,7 +126,7 @@ impl Ended {
         }
     }
 
-    /// The cause, for people; empty if it completed.
+    /// Returns the cause, for people; empty if the run completed.
     fn words(&self) -> String {
         match self {
             Self::Completed => String::new(),
@@ -144,7 +144,7 @@ impl Ended {
         }
     }
 
-    /// The alarm that caused it, if one did.
+    /// Returns the alarm that was red and so caused the revert; otherwise `None`.
     fn alarm(&self) -> Option<&AlarmId> {
         match self {
             Self::Reverted(By::Red(alarm)) => Some(alarm),
@@ -161,7 +161,7 @@ struct Spread<T> {
     max: T,
 }
 
-/// The spread of sorted values; none if there are none.
+/// Returns the spread of sorted values; `None` if there are no values.
 fn spread<T: Copy>(sorted: &[T]) -> Option<Spread<T>> {
     Some(Spread {
         min: *sorted.first()?,
@@ -171,7 +171,8 @@ fn spread<T: Copy>(sorted: &[T]) -> Option<Spread<T>> {
     })
 }
 
-/// The nearest rank: the smallest of the sorted values that at least `percent` of a hundred do not exceed.
+/// Returns a percentile by the nearest rank: the smallest of the sorted values that at least `percent` of a hundred do
+/// not exceed. `None` if there are no values.
 fn percentile<T>(sorted: &[T], percent: usize) -> Option<&T> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1)
@@ -190,7 +191,7 @@ fn failed(runs: &[CountedRun]) -> Option<Spread<f64>> {
     spread(&all)
 }
 
-/// The seeds that reached each end, the most frequent end first.
+/// Returns the ends that were reached, each with its seeds, the most frequent end first.
 fn ends(runs: &[CountedRun]) -> Vec<(&Ended, Vec<u64>)> {
     let mut seeds: BTreeMap<&Ended, Vec<u64>> = BTreeMap::new();
     for run in runs {
@@ -201,7 +202,7 @@ fn ends(runs: &[CountedRun]) -> Vec<(&Ended, Vec<u64>)> {
     all
 }
 
-/// The distribution for people.
+/// Returns the distribution of the ends as text for people.
 pub fn to_text(runs: &Runs, look: &Look) -> String {
     let blocks: Vec<String> = runs
         .cutovers
@@ -243,20 +244,20 @@ fn one(name: &CutoverName, runs: &[CountedRun], faulty: bool, look: &Look) -> St
     lines.join("\n")
 }
 
-/// The width of `  completed  1000   100%  `.
+/// Width of `  completed  1000   100%  `, in columns.
 const REST_CELLS: usize = 25;
 
-/// The first seeds, with which a run can be repeated.
+/// Returns the first [`SEEDS_MAX`] seeds, with which a run can be repeated.
 fn some(seeds: &[u64]) -> String {
     let first: Vec<String> = seeds.iter().take(SEEDS_MAX).map(u64::to_string).collect();
     let more = if seeds.len() > SEEDS_MAX { " …" } else { "" };
     format!("{}{more}", first.join(", "))
 }
 
-/// The most seeds that are shown.
+/// Largest number of seeds that are shown.
 const SEEDS_MAX: usize = 5;
 
-/// Durations and failed requests: a line each, in columns.
+/// Returns the durations and failed requests, one line each, in columns.
 fn spreads(runs: &[CountedRun]) -> Vec<String> {
     let head = ["", "least", "median", "95 in 100", "most"].map(str::to_owned);
     let mut rows: Vec<[String; 5]> = vec![head];
@@ -293,7 +294,7 @@ fn row<T: Copy>(name: &str, spread: &Spread<T>, words: impl Fn(T) -> String) -> 
     ]
 }
 
-/// The runs that did not complete although the scenario has no faults.
+/// Describes the runs that did not complete although the scenario has no faults.
 fn healthy(runs: &[CountedRun]) -> String {
     let (mut reverted, mut held) = (0, 0);
     for run in runs {
@@ -309,7 +310,7 @@ fn healthy(runs: &[CountedRun]) -> String {
     )
 }
 
-/// A part of a whole.
+/// Returns a part of a whole, from 0 to 1; 0 if the whole is 0.
 fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 {
         0.0
@@ -318,12 +319,12 @@ fn ratio(part: usize, whole: usize) -> f64 {
     }
 }
 
-/// A count of runs, which never comes near the bounds of 32 bits.
+/// Converts a count of runs, which is never too large for 32 bits.
 fn float(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
 }
 
-/// The distribution as JSON: an array with an object a cutover.
+/// Returns the distribution as JSON: whether the scenario has faults, and an array with an object for each cutover.
 pub fn to_json(runs: &Runs) -> Value {
     let mut cutovers = Vec::new();
     for (name, of_name) in &runs.cutovers {

@@ -97,7 +97,8 @@ fn intended(step: u16, when: &str) -> (&str, Event) {
     (when, event)
 }
 
-/// Errors two hours into step 2, which reverts within minutes; and half an hour without CloudWatch in step 1.
+/// Returns the entries of a cutover with errors two hours into step 2, which revert it within minutes, and half an hour
+/// without CloudWatch in step 1.
 fn story() -> Vec<Envelope> {
     let unknown = HoldReason::Unknown {
         alarm: alarm("recipe-api-ecs-5xx-rate").into(),

@@ -1,4 +1,4 @@
-//! The timeline: a line for each decision and its causes.
+//! Shows the timeline: a line for each decision and its causes.
 
 use anstyle::Style;
 use jiff::{SignedDuration, Timestamp};
@@ -13,36 +13,36 @@ use crate::engine::jobs::JobSide;
 use crate::engine::lists;
 use crate::report::{events, holds, text};
 
-/// One line, or several equal ones.
+/// One line of the timeline, or several equal ones.
 struct Line {
     at: Timestamp,
     sign: Sign,
     words: String,
-    /// The number of equal lines.
+    /// Number of equal lines.
     times: usize,
-    /// The time of the last of them.
+    /// When the last of the equal lines happened.
     last: Timestamp,
 }
 
 /// The kind of a line. Each has a sign of its own, so that nothing depends on colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sign {
-    /// A step, or another thing that goes forward.
+    /// A step, or other progress.
     Forward,
-    /// A fault begins or ends in the simulated world.
+    /// A fault begins or ends, or something else happens in the simulated world.
     World,
-    /// Something holds it.
+    /// The cutover is held.
     Hold,
-    /// All holds are cleared; left out if another line follows at once.
+    /// All holds are cleared. The line is left out if another line follows at once.
     Free,
-    /// The revert.
+    /// The traffic goes back.
     Back,
-    /// Somebody is paged.
+    /// A person is paged or needed.
     Page,
 }
 
 impl Sign {
-    /// The sign before the words, and its style.
+    /// Returns the sign before the words, and its style.
     fn mark(self) -> (&'static str, Style) {
         match self {
             Self::Forward => ("→", text::GOOD),
@@ -54,10 +54,10 @@ impl Sign {
     }
 }
 
-/// The width of `Fri 12-04 11:04:10 → ` with its indentation.
+/// Width of `Fri 12-04 11:04:10 → ` with its indentation, in columns.
 const FIRST_CELLS: usize = 23;
 
-/// The timeline of one cutover.
+/// Returns the timeline of one cutover.
 pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     let mut lines = faults(film);
     let mut reader = EntryReader::new(reel);
@@ -74,7 +74,7 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     shown.join("\n")
 }
 
-/// The begin and end of each fault.
+/// Returns lines for the start and the end of each fault.
 fn faults(film: &Film) -> Vec<Line> {
     let mut lines = Vec::new();
     for trouble in &film.faults {
@@ -91,7 +91,7 @@ fn faults(film: &Film) -> Vec<Line> {
     lines
 }
 
-/// Appends a line, or counts up the last one if it is equal.
+/// Appends a line, or counts it with the last line if both have the same words.
 fn push(lines: &mut Vec<Line>, at: Timestamp, sign: Sign, words: String) {
     if let Some(last) = lines.last_mut()
         && last.words == words
@@ -109,7 +109,8 @@ fn push(lines: &mut Vec<Line>, at: Timestamp, sign: Sign, words: String) {
     });
 }
 
-/// The lines without each "all holds cleared" that another line follows at once: the other one says as much.
+/// Returns the lines without each "all holds cleared" that another line follows at once, because the other line implies
+/// it.
 fn without_short_freedom(lines: Vec<Line>) -> Vec<Line> {
     let mut kept: Vec<Line> = Vec::new();
     for line in lines {
@@ -124,7 +125,7 @@ fn without_short_freedom(lines: Vec<Line>) -> Vec<Line> {
     kept
 }
 
-/// Two lines within this time follow each other at once.
+/// Lines less than this apart follow each other at once.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(90);
 
 impl Line {
@@ -147,13 +148,13 @@ struct EntryReader<'reel> {
     reel: &'reel Reel,
     /// The step whose weights were intended last.
     step: u16,
-    /// Whether a try of that write has failed.
+    /// True if a try of that write has failed.
     troubled: bool,
     /// The message of the last failed write.
     failure: String,
-    /// The present holds, without the usual ones.
+    /// The current holds, without the usual ones.
     holds: Vec<HoldReason>,
-    /// Whether a person skipped the last bake.
+    /// True if a person skipped the last bake.
     skipped: bool,
 }
 
@@ -169,7 +170,7 @@ impl<'reel> EntryReader<'reel> {
         }
     }
 
-    /// The line of an entry; none if another line says it better.
+    /// Returns the line of an entry; `None` if another line says it better.
     #[expect(
         clippy::too_many_lines,
         reason = "a table: one entry an event, none left out"
@@ -273,7 +274,7 @@ impl<'reel> EntryReader<'reel> {
         Some((sign, events::event(&entry.event)))
     }
 
-    /// A step that is taken: its number, its share, and why now.
+    /// Describes a step that is taken: its number, its share, and why it is taken now.
     fn intended(&mut self, step: u16) -> String {
         let plan = &self.reel.plan;
         let share = match plan.step(step) {
@@ -297,7 +298,7 @@ impl<'reel> EntryReader<'reel> {
         format!("step {step} of {}{share}; {why}", plan.step_count())
     }
 
-    /// How the bake of the step ended.
+    /// Describes how the bake of a step ended.
     fn baked(&mut self, step: u16) -> String {
         if std::mem::take(&mut self.skipped) {
             return format!("the bake of step {step} was skipped");
@@ -317,7 +318,7 @@ impl<'reel> EntryReader<'reel> {
         format!("completed; {}", self.baked(last))
     }
 
-    /// A hold that is not the plan's own pace.
+    /// Returns the line for these holds, without the usual ones; `None` if they have not changed.
     fn held(&mut self, because: &[HoldReason]) -> Option<(Sign, String)> {
         let unusual: Vec<HoldReason> = because
             .iter()
@@ -351,7 +352,7 @@ fn subjects(reasons: &[HoldReason]) -> Vec<HoldReason> {
     reasons.iter().map(HoldReason::subject).collect()
 }
 
-/// Returns true if the hold is a gate that cannot be judged, and another hold says that of it for too long.
+/// Returns true if the hold says that a gate cannot be judged, and another hold says that this has lasted too long.
 fn is_said_by_another(reason: &HoldReason, all: &[HoldReason]) -> bool {
     let gate = if let HoldReason::Unknown { alarm, .. }
     | HoldReason::NoData { alarm, .. }

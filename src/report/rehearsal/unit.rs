@@ -1,4 +1,4 @@
-//! The units of the strips for both sides.
+//! The measurements that the chart shows as strips for both sides.
 
 use super::film::Side;
 use super::verdict;
@@ -6,14 +6,14 @@ use super::verdict;
 /// The measurement of a strip.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum StripUnit {
-    /// A part of all.
+    /// Failed requests, as a part of all (0 to 1).
     Part,
-    /// Milliseconds.
+    /// Response times, in milliseconds.
     Millis,
 }
 
 impl StripUnit {
-    /// A usual bound of such an alarm, if none is known.
+    /// Returns a usual bound of such an alarm, used if no alarm of the plan has a bound.
     pub(super) fn usual_bound(self) -> f64 {
         match self {
             Self::Part => 0.01,
@@ -21,7 +21,7 @@ impl StripUnit {
         }
     }
 
-    /// The strip's name, before the side's.
+    /// Returns the name of the strip, without the side.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Part => "failed",
@@ -29,7 +29,7 @@ impl StripUnit {
         }
     }
 
-    /// The value of a side.
+    /// Returns the value of a side.
     pub(super) fn of(self, side: &Side) -> f64 {
         match self {
             Self::Part => side.errors,
@@ -37,7 +37,7 @@ impl StripUnit {
         }
     }
 
-    /// The highest value, at the strip's end.
+    /// Returns the note at the end of the strip: the highest value.
     pub(super) fn note(self, peak: f64) -> String {
         match self {
             Self::Part => format!("max {}", verdict::percent(peak)),

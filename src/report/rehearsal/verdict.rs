@@ -16,14 +16,14 @@ use crate::report::{holds, text};
 pub(super) enum RunVerdict {
     /// All steps were taken.
     Completed,
-    /// The traffic went back, for this cause; none if nothing had been written.
+    /// The traffic went back for this cause; `None` if nothing had been written.
     Reverted(Option<RevertCause>),
-    /// Neither, for these reasons.
+    /// The cutover neither completed nor went back, because of these holds.
     Held(Vec<HoldReason>),
 }
 
 impl RunVerdict {
-    /// Reads it off the entries.
+    /// Reads the verdict from the last phase and the entries.
     pub(super) fn of(reel: &Reel) -> Self {
         match reel.phase {
             Phase::Completed => Self::Completed,
@@ -39,7 +39,7 @@ impl RunVerdict {
         }
     }
 
-    /// Its name in JSON.
+    /// Returns the name of the verdict in JSON.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -49,7 +49,7 @@ impl RunVerdict {
     }
 }
 
-/// The cause of the last revert.
+/// Returns the cause of the last revert; `None` if there was none.
 fn cause(reel: &Reel) -> Option<RevertCause> {
     for entry in reel.entries.iter().rev() {
         if let Event::RevertIntended { cause, .. }
@@ -61,7 +61,7 @@ fn cause(reel: &Reel) -> Option<RevertCause> {
     None
 }
 
-/// The holds at the end.
+/// Returns the holds at the end; empty if no hold was journaled.
 fn because(reel: &Reel) -> Vec<HoldReason> {
     for entry in reel.entries.iter().rev() {
         if let Event::StepHeld { because } = &entry.event {
@@ -75,7 +75,8 @@ fn because(reel: &Reel) -> Vec<HoldReason> {
     Vec::new()
 }
 
-/// The time that it took, from the start of the rehearsal.
+/// Returns how long the cutover took: from the start of the rehearsal to its end, or to the end of the rehearsal if it
+/// did not end.
 pub(super) fn took(film: &Film, reel: &Reel) -> SignedDuration {
     let end = if reel.phase.is_final() {
         reel.phase_since
@@ -85,7 +86,7 @@ pub(super) fn took(film: &Film, reel: &Reel) -> SignedDuration {
     end.duration_since(film.start)
 }
 
-/// The verdict and what it cost, for people.
+/// Returns the verdict and its costs as text for people.
 pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     let took = text::duration(took(film, reel));
     let verdict = RunVerdict::of(reel);
@@ -118,7 +119,7 @@ pub(super) fn to_text(film: &Film, reel: &Reel, look: &Look) -> String {
     format!("{first}\n{}", text::wrap(&requests, 2, look.width))
 }
 
-/// The requests that failed because of the cutover, and those that would have failed without the revert.
+/// Describes the requests that failed because of the cutover, and those that would have failed without the revert.
 fn requests(tally: &Tally, reverted: bool) -> String {
     let all = amount(tally.requests);
     let failed = amount(tally.failed_by_cutover);
@@ -130,7 +131,7 @@ fn requests(tally: &Tally, reverted: bool) -> String {
     line
 }
 
-/// The verdict as JSON.
+/// Returns the verdict as JSON.
 pub(super) fn to_json(film: &Film, reel: &Reel) -> Value {
     let verdict = RunVerdict::of(reel);
     let mut shown = json!({
@@ -154,12 +155,12 @@ pub(super) fn to_json(film: &Film, reel: &Reel) -> Value {
     shown
 }
 
-/// The title above a cutover's parts.
+/// Returns the title above a cutover's timeline, with its number of steps.
 pub(super) fn steps_title(reel: &Reel) -> String {
     title(reel, &text::count(reel.plan.steps.len(), "step"))
 }
 
-/// A number of requests, rounded to whole ones, in groups of three digits; millions with one decimal.
+/// Returns a number of requests, rounded to whole ones, in groups of three digits; millions with one decimal.
 pub(super) fn amount(number: f64) -> String {
     if number >= 999_950.0 {
         return format!("{:.1} million", number / 1e6);
@@ -175,7 +176,7 @@ pub(super) fn amount(number: f64) -> String {
     shown
 }
 
-/// A part of one as percent, with two significant digits.
+/// Returns a part (0 to 1) in percent: two decimals below 1 %, one below 10 %, none above.
 pub(super) fn percent(part: f64) -> String {
     let percent = part * 100.0;
     let text = if percent == 0.0 || percent >= 9.95 {

@@ -1,4 +1,4 @@
-//! A tree of CBOR items, enough for the service's requests and replies. The same tree is used for JSON.
+//! A tree of CBOR items, sufficient for the service's requests and replies. The same tree is used for JSON.
 
 use aws_smithy_cbor::data::Type;
 use aws_smithy_cbor::decode::DeserializeError;
@@ -7,10 +7,10 @@ use aws_smithy_types::DateTime;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// How deep a request may nest.
+/// The deepest nesting of a request. It bounds the recursion of the decoder.
 const DEPTH_MAX: usize = 32;
 
-/// A CBOR item.
+/// A CBOR item with its contents.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cbor {
     Null,
@@ -24,19 +24,19 @@ pub(crate) enum Cbor {
 }
 
 impl Cbor {
-    /// Reads one item; the bytes after it are ignored.
+    /// Decodes one item. Bytes after it are ignored.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, String> {
         item(&mut Decoder::new(body), 0).map_err(|error| error.to_string())
     }
 
-    /// The item as bytes.
+    /// Encodes the item as bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::new(Vec::new());
         self.write(&mut encoder);
         encoder.into_writer()
     }
 
-    /// Reads JSON, which has fewer types: times are numbers there.
+    /// Converts JSON to an item. Times are numbers in JSON, and stay numbers.
     pub(crate) fn from_json(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -55,7 +55,7 @@ impl Cbor {
         }
     }
 
-    /// The item as JSON; times are seconds since the epoch.
+    /// Converts the item to JSON. Times become seconds since 1970.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -75,7 +75,7 @@ impl Cbor {
         }
     }
 
-    /// The member of a map; none if it is missing or null.
+    /// Returns a member of a map. `None` if it is missing or null, or if the item is not a map.
     pub(crate) fn member(&self, name: &str) -> Option<&Self> {
         let Self::Map(members) = self else {
             return None;
@@ -104,7 +104,7 @@ impl Cbor {
                 encoder.str(value);
             }
             Self::Time(value) => {
-                // AWS gives milliseconds.
+                // AWS sends times in milliseconds.
                 encoder.timestamp(&DateTime::from_millis(value.as_millisecond()));
             }
             Self::List(items) => {
@@ -163,7 +163,7 @@ fn item(decoder: &mut Decoder<'_>, depth: usize) -> Result<Cbor, DeserializeErro
     }
 }
 
-/// Returns true if a list or map goes on; takes the end mark if it has no length.
+/// Returns true if a list or map has more items. Consumes the end mark if it has no length.
 fn more(
     decoder: &mut Decoder<'_>,
     length: Option<u64>,

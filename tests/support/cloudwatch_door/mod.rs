@@ -1,7 +1,7 @@
 //! The HTTP protocols of the `CloudWatch` model: Smithy RPC v2 with CBOR, the only one of the Rust SDK, and JSON, which
-//! boto3 and the AWS command line prefer. The service speaks both.
+//! boto3 and the AWS command line prefer. AWS's service speaks both.
 //!
-//! The caller is the HTTP server, which takes the region from the credential scope of the request's signature.
+//! The HTTP server calls this module. It reads the region from the credential scope of the request's signature.
 
 mod cbor;
 mod read;
@@ -18,11 +18,11 @@ use self::cbor::Cbor;
 use self::read::Input;
 use self::write::Output;
 
-/// The path before the operation's name, for CBOR.
+/// The path in front of the operation's name, in requests with CBOR.
 pub(crate) const CBOR_PATH: &str = "/service/GraniteServiceVersion20100801/operation/";
-/// The text before the operation's name in the header `x-amz-target`, for JSON.
+/// The text in front of the operation's name in the header `x-amz-target`, in requests with JSON.
 pub(crate) const JSON_TARGET: &str = "GraniteServiceVersion20100801.";
-/// The largest unpacked request body: twice the 1 MB that `PutMetricData` allows.
+/// The largest request body after decompression, in bytes: twice the 1 MB that `PutMetricData` allows.
 const BODY_MAX: u64 = 2 << 20;
 
 /// An HTTP reply.
@@ -30,13 +30,13 @@ const BODY_MAX: u64 = 2 << 20;
 pub(crate) struct Reply {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// All headers that the protocol needs.
+    /// The headers that the protocol needs.
     pub(crate) headers: Vec<(&'static str, String)>,
     /// The body, in CBOR or JSON like the request.
     pub(crate) body: Vec<u8>,
 }
 
-/// The two protocols that the service speaks.
+/// The protocols that the service speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// Smithy RPC v2 with CBOR.
@@ -46,7 +46,7 @@ pub(crate) enum Protocol {
 }
 
 impl Reply {
-    /// A reply in XML, as Route 53 and STS give it.
+    /// Returns a reply in XML, as Route 53 and STS send it.
     pub(crate) fn xml(status: u16, body: Vec<u8>) -> Self {
         Self {
             status,
@@ -78,7 +78,7 @@ impl Reply {
     }
 }
 
-/// Answers a request in CBOR. The body may be compressed with gzip.
+/// Answers a request with CBOR. Its body may be compressed with gzip.
 pub(crate) fn handle(
     model: &mut CloudWatch,
     region: &str,
@@ -92,13 +92,13 @@ pub(crate) fn handle(
     Reply::of(Protocol::Cbor, reply(answer))
 }
 
-/// A failure that the model itself does not have: throttling or a server error.
+/// Returns an error that does not come from the model, such as throttling or a server error.
 pub(crate) fn failure(protocol: Protocol, status: u16, code: &str, message: &str) -> Reply {
     let side = if status < 500 { "Sender" } else { "Receiver" };
     Reply::of(protocol, refusal(status, code, code, message, side))
 }
 
-/// Answers a request in JSON (`POST /`, the operation in `x-amz-target`), which boto3 prefers.
+/// Answers a request with JSON (`POST /`, with the operation in `x-amz-target`). Its body may be compressed with gzip.
 pub(crate) fn handle_json(
     model: &mut CloudWatch,
     region: &str,
@@ -115,7 +115,7 @@ pub(crate) fn handle_json(
     Reply::of(Protocol::Json, reply(answer))
 }
 
-/// The part of a reply that both protocols share: status, headers and the body's tree.
+/// Returns the parts of a reply that both protocols share: the status, the headers, and the body as a tree.
 fn reply(answer: Result<Cbor, ApiError>) -> (u16, Vec<(&'static str, String)>, Cbor) {
     match answer {
         Ok(output) => (200, vec![request_id()], output),
@@ -134,7 +134,8 @@ fn request_id() -> (&'static str, String) {
     ("x-amzn-requestid", id.to_owned())
 }
 
-/// An error: the name of its shape, the older code, and the side that caused it.
+/// Returns the parts of an error reply. `shape` is the error's name, `code` is its older name, and `side` is `Sender`
+/// or `Receiver`, whichever caused it.
 fn refusal(
     status: u16,
     shape: &str,
@@ -142,7 +143,7 @@ fn refusal(
     message: &str,
     side: &str,
 ) -> (u16, Vec<(&'static str, String)>, Cbor) {
-    // The service once used the query protocol; clients still show its error codes.
+    // The service once spoke the query protocol, and clients still show its error codes.
     let headers = vec![
         request_id(),
         ("x-amzn-query-error", format!("{code};{side}")),
@@ -153,8 +154,8 @@ fn refusal(
     (status, headers, body.done())
 }
 
-/// Unpacks gzip, which its first two bytes show; neither CBOR nor JSON begins with them. SDKs compress `PutMetricData` above
-/// 10 KiB.
+/// Decompresses a body that is compressed with gzip. Gzip begins with two bytes with which neither CBOR nor JSON
+/// begins. SDKs compress `PutMetricData` above 10 KiB.
 fn unpack(body: &[u8]) -> Result<Vec<u8>, ApiError> {
     if !body.starts_with(&[0x1f, 0x8b]) {
         return Ok(body.to_vec());
@@ -217,7 +218,7 @@ fn answer(
     }
 }
 
-/// The operations that return no data.
+/// Runs an operation that returns no data.
 fn change(
     region: &mut Region,
     operation: &str,

@@ -1,4 +1,4 @@
-//! Requests, from CBOR or JSON to the model's types. A member of the wrong type is a `SerializationException`.
+//! Converts requests from CBOR or JSON to the model's types. A member of the wrong type is a `SerializationException`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::cbor::Cbor;
 
-/// A structure of a request.
+/// A structure in a request.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a>(pub(super) &'a Cbor);
 
@@ -41,7 +41,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// A required text. The model may refuse an empty one.
+    /// Reads a required text. An empty one is accepted here; the model may refuse it.
     pub(super) fn required_text(self, name: &str) -> Read<String> {
         self.text(name)?
             .ok_or_else(|| ApiError::missing_parameter(name))
@@ -73,7 +73,7 @@ impl<'a> Input<'a> {
     fn time(self, name: &str) -> Read<Option<Timestamp>> {
         self.read(name, |value| match value {
             Cbor::Time(time) => Some(*time),
-            // Times in JSON.
+            // In JSON, times are numbers.
             Cbor::Int(seconds) => Timestamp::from_second(*seconds).ok(),
             Cbor::Float(seconds) => {
                 let time = DateTime::from_secs_f64(*seconds);
@@ -143,7 +143,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// Returns true if `ScanBy` asks for the oldest first.
+    /// Returns true if `ScanBy` asks for the oldest items first.
     pub(super) fn ascending(self) -> Read<bool> {
         match self.text("ScanBy")?.as_deref() {
             None | Some("TimestampDescending") => Ok(false),
@@ -182,7 +182,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// `Namespace`, `MetricName` and `Dimensions`.
+    /// Reads the metric in `Namespace`, `MetricName` and `Dimensions`.
     pub(super) fn metric(self) -> Read<MetricKey> {
         Ok(MetricKey {
             namespace: self.required_text("Namespace")?,
@@ -200,7 +200,7 @@ impl<'a> Input<'a> {
         Ok(dimensions)
     }
 
-    /// Dimensions with or without value, as `ListMetrics` takes them.
+    /// Reads the dimensions of `ListMetrics`, which may have no value.
     pub(super) fn dimension_filters(self) -> Read<Vec<(String, Option<String>)>> {
         let mut filters = Vec::new();
         for item in self.list("Dimensions")? {
@@ -244,7 +244,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// `StartTime` and `EndTime`.
+    /// Reads the range in `StartTime` and `EndTime`.
     pub(super) fn range(self) -> Read<(Timestamp, Timestamp)> {
         Ok((
             self.required_time("StartTime")?,
@@ -252,7 +252,7 @@ impl<'a> Input<'a> {
         ))
     }
 
-    /// `MetricData` of `PutMetricData`.
+    /// Reads the data in `MetricData` of `PutMetricData`.
     pub(super) fn data(self) -> Read<Vec<Datum>> {
         let items = self.list("MetricData")?.iter();
         items.map(|item| Input(item).datum()).collect()
@@ -288,7 +288,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A number; clients send whole numbers as integers.
+/// Reads a number. Clients send whole numbers as integers.
 fn number(value: &Cbor) -> Option<f64> {
     match value {
         Cbor::Float(number) => Some(*number),

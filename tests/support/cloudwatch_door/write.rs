@@ -1,4 +1,4 @@
-//! Replies, from the model's types to CBOR.
+//! Converts replies from the model's types to CBOR.
 
 use cutover::sim::cloudwatch::alarm::{
     AlarmDefinition, AlarmSource, HistoryItem, MetricDefinition, MissingData, StoredAlarm,
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::cbor::Cbor;
 
-/// A structure under construction; missing members are left out.
+/// A structure in a reply, while it is put together. Members without a value are left out.
 #[derive(Default)]
 pub(super) struct Output(Vec<(String, Cbor)>);
 
@@ -49,7 +49,7 @@ impl Output {
     }
 }
 
-/// A `MetricAlarm` or a `CompositeAlarm`.
+/// Returns a `MetricAlarm` or a `CompositeAlarm`.
 pub(super) fn alarm(alarm: &StoredAlarm) -> Cbor {
     let output = Output::default()
         .text("AlarmName", &alarm.name)
@@ -122,7 +122,7 @@ fn dimensions(metric: &MetricKey) -> impl Iterator<Item = Cbor> {
     })
 }
 
-/// A `Metric`.
+/// Returns a `Metric`.
 pub(super) fn metric(metric: &MetricKey) -> Cbor {
     Output::default()
         .text("Namespace", &metric.namespace)
@@ -155,7 +155,7 @@ fn metric_stat(stat: &MetricStat) -> Cbor {
         .done()
 }
 
-/// An `AlarmHistoryItem`.
+/// Returns an `AlarmHistoryItem`.
 pub(super) fn history_item(item: &HistoryItem) -> Cbor {
     let kind = if item.composite {
         "CompositeAlarm"
@@ -172,7 +172,7 @@ pub(super) fn history_item(item: &HistoryItem) -> Cbor {
         .done()
 }
 
-/// A `MetricDataResult`.
+/// Returns a `MetricDataResult`. Its datapoints are oldest first if `ascending` is true.
 pub(super) fn data_result(result: &DataResult, ascending: bool) -> Cbor {
     let mut points = result.points.clone();
     if !ascending {
@@ -190,7 +190,7 @@ pub(super) fn data_result(result: &DataResult, ascending: bool) -> Cbor {
         .done()
 }
 
-/// A `Datapoint`; extended statistics go into `ExtendedStatistics`.
+/// Returns a `Datapoint`. The statistics in `extended` are in `ExtendedStatistics`.
 pub(super) fn datapoint((at, values): &Datapoint, extended: &[String]) -> Cbor {
     let mut output = Output::default().time("Timestamp", *at);
     let mut others = Output::default();

@@ -1,4 +1,4 @@
-//! The gates of a plan in the past: which had data, and the states of each over time.
+//! The gates of a plan in the past: which of them had data, and the states of each over time.
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -17,64 +17,65 @@ use crate::plan::Plan;
 use crate::plan::PlanSource;
 use crate::verdict::Verdict;
 
-/// One gate in the past.
+/// One gate or fallback alarm in the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatePast {
-    /// The gate.
+    /// The gate or fallback alarm.
     pub id: GateId,
-    /// It is a fallback alarm.
+    /// True for a fallback alarm.
     pub fallback: bool,
-    /// The data that the record has of it.
+    /// The data that the record has of the gate.
     pub sight: Sight,
-    /// Its states, without gaps: ALARM while it would have failed, INSUFFICIENT_DATA while it could not be judged.
-    /// Empty for the comparison, which has no state of its own at a moment.
+    /// The states of the gate, in order and without gaps: ALARM while it would have failed, INSUFFICIENT_DATA while it
+    /// could not be judged. Empty for the comparison of both sides, which is not judged at single moments.
     pub stretches: Vec<Stretch>,
-    /// The number of starts that it reverted.
+    /// The number of starts that this gate reverted.
     pub reverted: usize,
 }
 
 /// The data that a record has of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sight {
-    /// It had data.
+    /// The record has data of the gate.
     Seen,
-    /// It never had data: an alarm in INSUFFICIENT_DATA all the time, a metric without a datapoint.
+    /// The gate never had data: its alarm was always in INSUFFICIENT_DATA, or its metric has no datapoint.
     NeverData,
-    /// `CloudWatch` does not know it.
+    /// `CloudWatch` does not know the alarm.
     Missing,
-    /// It could not be read.
+    /// The alarm or metric could not be read, for this reason.
     Unreadable(String),
-    /// The record does not have it.
+    /// The alarm or metric is not in the record.
     NotRecorded,
-    /// It checks if traffic follows the weights, which nobody moved then.
+    /// The gate checks if traffic follows the weights, which nobody moved in the past.
     NotThen,
 }
 
 impl Sight {
-    /// Returns true if the gate takes part. A gate without data would hold every start forever and hide all others.
+    /// Returns true if the gate takes part in the backtest. A gate without data would hold every start forever and hide
+    /// all other gates.
     pub fn takes_part(&self) -> bool {
         *self == Self::Seen
     }
 }
 
-/// A red alarm that is over within this time is a flap: no person would have seen it.
+/// The longest time in ALARM that counts as a flap, which nobody would have noticed.
 pub const FLAP_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 impl GatePast {
-    /// Its visits to ALARM.
+    /// Returns the times in which the gate was in ALARM.
     pub fn visits(&self) -> impl Iterator<Item = &Stretch> {
         let stretches = self.stretches.iter();
         stretches.filter(|stretch| stretch.state == AlarmState::Alarm)
     }
 
-    /// How many of them were over within [`FLAP_WITHIN`].
+    /// Returns how many of these times were at most [`FLAP_WITHIN`] long.
     pub fn flaps(&self) -> usize {
         self.visits()
             .filter(|visit| visit.length() <= FLAP_WITHIN)
             .count()
     }
 
-    /// How long it was in a state.
+    /// Returns how long the gate was in a state altogether.
     pub fn time_in(&self, state: AlarmState) -> SignedDuration {
         let mut time = SignedDuration::ZERO;
         for stretch in &self.stretches {
@@ -86,7 +87,7 @@ impl GatePast {
     }
 }
 
-/// All gates of a plan: alarms, then fallback alarms, then metrics.
+/// Returns all gates of a plan with their past: first the alarms, then the fallback alarms, then the metric gates.
 pub(super) fn of(source: &PlanSource, record: &Record) -> Vec<GatePast> {
     let plan = &source.plan;
     let mut gates = Vec::new();
@@ -100,6 +101,7 @@ pub(super) fn of(source: &PlanSource, record: &Record) -> Vec<GatePast> {
     gates
 }
 
+/// Returns an alarm's past.
 fn of_alarm(plan: &Plan, gate: &AlarmGate, fallback: bool, record: &Record) -> GatePast {
     let past = record.past(plan.account_of(&gate.id), &gate.id);
     let stretches = past.map_or_else(Vec::new, |past| past.stretches(record.since, record.until));
@@ -120,6 +122,7 @@ fn of_alarm(plan: &Plan, gate: &AlarmGate, fallback: bool, record: &Record) -> G
     }
 }
 
+/// Returns the past of each metric gate.
 fn of_measures(source: &PlanSource, record: &Record) -> Vec<GatePast> {
     let measures = &source.plan.gates.measures;
     if measures.is_empty() {
@@ -164,7 +167,7 @@ fn sight_of_all(plan: &Plan, record: &Record, needed: &[Vec<&Query>]) -> Sight {
     Sight::Seen
 }
 
-/// The data that the record has of a gate which needs one of these series.
+/// Returns the data that the record has of a gate which needs one of these series.
 fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
     let mut pasts = Vec::new();
     for query in queries {
@@ -181,7 +184,7 @@ fn sight(plan: &Plan, record: &Record, queries: &[&Query]) -> Sight {
     }
 }
 
-/// The states of each metric gate, judged every `every_mins` minutes.
+/// Returns the states of each metric gate over the whole record, judged every `every_mins` minutes.
 fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId, Vec<Stretch>)> {
     let Some(mut state) = replay::watching(source, record) else {
         return Vec::new();
@@ -191,7 +194,7 @@ fn judged(source: &PlanSource, record: &Record, every_mins: u16) -> Vec<(GateId,
     let mut at = record.since;
     while at < record.until {
         let until = (at + period).min(record.until);
-        // Earlier failures were answered then.
+        // A failure in an earlier window was reported for that window.
         state.measured.violations_from = Some(at);
         for (id, verdict) in replay::weigh_at(&state, record, at) {
             let state = match verdict {
@@ -219,7 +222,7 @@ fn extend(stretches: &mut Vec<Stretch>, state: AlarmState, from: Timestamp, unti
     }
 }
 
-/// The plan without the gates that have no data, and without its `after`.
+/// Returns the plan without the gates that have no data, and without its `after`.
 pub(super) fn seen_part(source: &PlanSource, gates: &[GatePast]) -> PlanSource {
     let mut seen = source.clone();
     let plan = &mut seen.plan;
@@ -232,7 +235,7 @@ pub(super) fn seen_part(source: &PlanSource, gates: &[GatePast]) -> PlanSource {
     seen
 }
 
-/// Returns true if the gate takes part.
+/// Returns true if this gate takes part in the backtest.
 fn takes_part(gates: &[GatePast], id: &GateId) -> bool {
     let mut gates = gates.iter();
     gates.any(|gate| gate.id == *id && gate.sight.takes_part())

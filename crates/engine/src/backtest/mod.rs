@@ -1,12 +1,12 @@
-//! Backtests: a plan is started at every hour of a recorded past, and judged as it would be today.
+//! Backtests: a plan is started at every hour of a recorded past, and judged as a controller would judge it today.
 //!
-//! There is no second judge. Each start is decided by [`crate::decide`] and folded like any cutover. Only Route
-//! 53 is replaced, by one in which every write works, and the alarms are read from the `record`. So a start that
-//! reverts here would have reverted there: red alarms, flaps between two looks, gates that were unknown for too long,
-//! shut windows.
+//! There is no second judge. Each start is decided by [`crate::decide`] and folded like any cutover. Only Route 53 is
+//! replaced, by one in which every write works, and the alarms are read from the `record`. So a start that reverts here
+//! would have reverted then: because of red alarms, alarms that were red between two readings, gates that were Unknown
+//! for too long, or shut windows.
 //!
-//! A record cannot tell how the new side would have behaved under traffic that it did not have. A backtest shows how
-//! often a plan gives a false alarm, not if it would have caught a real one; for that there is the rehearsal.
+//! A record does not show how the new side would have behaved under traffic that it did not have. So a backtest shows
+//! how often a plan gives a false alarm, and not if it would have caught a real one. For that there is the rehearsal.
 
 mod gates;
 mod record;
@@ -39,7 +39,7 @@ use crate::plan::PlanSource;
 /// The result of a backtest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backtest {
-    /// The plan, as it was written.
+    /// The plan, with the text and path of its file.
     pub source: PlanSource,
     /// The beginning of the record.
     pub since: Timestamp,
@@ -47,38 +47,38 @@ pub struct Backtest {
     pub until: Timestamp,
     /// The time between two starts.
     pub every: SignedDuration,
-    /// Each gate and fallback alarm.
+    /// Every gate and fallback alarm, with its past.
     pub gates: Vec<GatePast>,
-    /// Each start, oldest first; none if no gate could be judged.
+    /// Every start, oldest first. Empty if no gate could be judged.
     pub runs: Vec<Run>,
 }
 
 /// How many starts would have been reverted within a week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Week {
-    /// Starts with a week of record after them.
+    /// The number of starts after which the record goes on for a week.
     pub starts: usize,
-    /// Those of them that reverted within that week.
+    /// The number of these starts that reverted within that week.
     pub reverted: usize,
 }
 
-/// The number of starts by how they ended.
+/// The numbers of starts by how they ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ends {
-    /// They completed.
+    /// The number of starts that completed.
     pub completed: usize,
-    /// They reverted.
+    /// The number of starts that reverted.
     pub reverted: usize,
-    /// They halted.
+    /// The number of starts that halted.
     pub halted: usize,
-    /// They were still under way when the record ended.
+    /// The number of starts that were still under way when the record ended.
     pub cut: usize,
 }
 
-/// A week.
+/// The length of a week.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// A backtest that is about to run. Its starts are independent of each other, and may be replayed in parallel.
+/// A backtest that is ready to run. Its starts are independent of each other, and may be replayed in parallel.
 #[derive(Debug, Clone)]
 pub struct Prepared<'a> {
     record: &'a Record,
@@ -89,7 +89,7 @@ pub struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Prepares a backtest. Gates without data in the record take no part.
+    /// Prepares a backtest with a start `every` so often. Gates without data in the record take no part.
     pub fn new(source: &'a PlanSource, record: &'a Record, every: SignedDuration) -> Self {
         let gates = gates::of(source, record);
         Self {
@@ -101,7 +101,8 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The starts: from the beginning of the record to its end, `every` apart. None if no gate takes part.
+    /// Returns the times of the starts: from the beginning of the record to its end, `every` apart. Empty if no gate
+    /// takes part.
     pub fn starts(&self) -> Vec<Timestamp> {
         let mut starts = Vec::new();
         let judged = self.gates.iter().any(|gate| gate.sight.takes_part());
@@ -121,7 +122,7 @@ impl<'a> Prepared<'a> {
         replay(&self.seen, self.record, start)
     }
 
-    /// Gathers the replays, in any order, into the result.
+    /// Combines the replays, in any order, into the result.
     pub fn gather(mut self, mut runs: Vec<Run>) -> Backtest {
         runs.sort_by_key(|run| run.start);
         for gate in &mut self.gates {
@@ -143,7 +144,7 @@ impl<'a> Prepared<'a> {
 }
 
 impl Run {
-    /// The gate that reverted it, if one did.
+    /// Returns the gate that reverted this start. `None` if it did not revert, or not because of a gate.
     pub fn reverted_by(&self) -> Option<GateId> {
         let End::Reverted { cause, .. } = &self.end else {
             return None;
@@ -163,7 +164,7 @@ impl Run {
         }
     }
 
-    /// How long it took, if it completed.
+    /// Returns the time from the start to the completion. `None` if it did not complete.
     pub fn took(&self) -> Option<SignedDuration> {
         match &self.end {
             End::Completed { at } => Some(at.duration_since(self.start)),
@@ -173,7 +174,7 @@ impl Run {
 }
 
 impl Backtest {
-    /// The number of starts by how they ended.
+    /// Returns the numbers of starts by how they ended.
     pub fn ends(&self) -> Ends {
         let mut ends = Ends::default();
         for run in &self.runs {
@@ -187,7 +188,7 @@ impl Backtest {
         ends
     }
 
-    /// How many starts reverted within a week; `None` if no start has a week of record after it.
+    /// Returns how many starts reverted within a week. `None` if the record goes on for a week after no start.
     pub fn week(&self) -> Option<Week> {
         let (mut starts, mut reverted) = (0, 0);
         for run in &self.runs {
@@ -207,7 +208,7 @@ impl Backtest {
         Some(Week { starts, reverted })
     }
 
-    /// The time that each completed start took, shortest first.
+    /// Returns the time from start to completion of each start that completed, shortest first.
     pub fn took(&self) -> Vec<SignedDuration> {
         let mut took: Vec<SignedDuration> = self.runs.iter().filter_map(Run::took).collect();
         took.sort_unstable();

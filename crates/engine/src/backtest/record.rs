@@ -1,4 +1,5 @@
-//! Records of the past: all changes of state of some alarms, and some series. A record can be kept in a file.
+//! Records of the past: all changes of state of some alarms, and the datapoints of some series. A record can be stored
+//! in a file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,21 +20,21 @@ use crate::observation::AlarmState;
 use crate::plan::Account;
 use crate::units::AlarmId;
 
-/// The version of the records that this program writes. It reads this one and all before it.
+/// The format version of the records that this program writes. It reads this version and all earlier ones.
 pub const RECORD_VERSION: u32 = 1;
 
-/// A record of the past.
+/// The past of some alarms and series between two times.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The version of its format.
+    /// The version of the record's format; see [`RECORD_VERSION`].
     pub version: u32,
-    /// Its beginning.
+    /// The time at which the record begins.
     pub since: Timestamp,
-    /// Its end.
+    /// The time at which the record ends.
     pub until: Timestamp,
-    /// The alarms that were asked for.
+    /// The alarms that were asked for, each with its past.
     pub alarms: Vec<AlarmRecord>,
-    /// The series that were asked for.
+    /// The series that were asked for, each with its past.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<SeriesRecord>,
 }
@@ -41,66 +42,66 @@ pub struct Record {
 /// The longest record, in days. `CloudWatch` keeps metrics for 455 days.
 const LENGTH_MAX_DAYS: i64 = 1_000;
 
-/// The reason why a record cannot be used.
+/// Why a record cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecordError {
-    /// A newer program wrote it.
+    /// A newer program wrote the record, in this version.
     #[error("it has version {0}, and this program knows versions up to {RECORD_VERSION}")]
     Newer(u32),
-    /// Version 0, which no program writes.
+    /// The record has version 0, which no program writes.
     #[error("it has version 0, which no program wrote; versions begin at 1")]
     Zero,
-    /// A time that cannot have been recorded.
+    /// A time in the record cannot be right.
     #[error("{what} {at}, which is not between 1970 and 2200")]
     Absurd {
-        /// The subject and its verb, for the message.
+        /// The subject and verb of the message, for example `it begins at`.
         what: String,
-        /// The time.
+        /// The time that cannot be right.
         at: Timestamp,
     },
-    /// It is too long.
+    /// The record is longer than allowed; its length in days.
     #[error("it is {0} days long; {LENGTH_MAX_DAYS} are the most")]
     TooLong(i64),
-    /// The changes of an alarm are not in order.
+    /// The changes of an alarm are not sorted by time.
     #[error("the changes of alarm {alarm} are not sorted by time: {at} comes after a later one")]
     Unsorted {
-        /// The alarm.
+        /// The alarm whose changes are not sorted.
         alarm: AlarmId,
-        /// The first change that comes too late in the list.
+        /// The time of the first change that comes after a later one.
         at: Timestamp,
     },
-    /// It does not end after it begins.
+    /// The record does not end after it begins.
     #[error("it ends at {until}, but begins at {since}")]
     Backwards {
-        /// Its beginning.
+        /// The time at which it begins.
         since: Timestamp,
-        /// Its end.
+        /// The time at which it ends.
         until: Timestamp,
     },
 }
 
-/// The record of an alarm.
+/// One alarm with its past.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmRecord {
-    /// The account that it was read with.
+    /// The account that the alarm was read in.
     #[serde(default, skip_serializing_if = "Account::is_ambient")]
     pub account: Account,
-    /// The alarm.
+    /// The name and region of the alarm.
     #[serde(flatten)]
     pub id: AlarmId,
-    /// Its past.
+    /// The alarm's past.
     pub past: Past,
 }
 
-/// The record of a series.
+/// One series with its past.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeriesRecord {
-    /// The account that it was read with.
+    /// The account that the series was read in.
     #[serde(default, skip_serializing_if = "Account::is_ambient")]
     pub account: Account,
-    /// The series.
+    /// The series that was read.
     pub query: Query,
-    /// Its past.
+    /// The series' past.
     pub past: SeriesPast,
 }
 
@@ -108,14 +109,14 @@ pub struct SeriesRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeriesPast {
-    /// Its datapoints.
+    /// The series was read.
     Known {
-        /// The beginning of the first period.
+        /// The time at which the first period begins.
         from: Timestamp,
-        /// The value of each period from there on; `None` for a period without a datapoint.
+        /// The value of each period from there on, without gaps. `None` for a period without a datapoint.
         values: Vec<Option<Number>>,
     },
-    /// It could not be read, with the reason.
+    /// The series could not be read, for this reason.
     Unreadable(String),
 }
 
@@ -123,51 +124,51 @@ pub enum SeriesPast {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Past {
-    /// Its states.
+    /// The alarm was read.
     Known {
-        /// The state at the beginning.
+        /// Its state at the beginning of the record.
         before: AlarmState,
         /// Its changes, oldest first.
         changes: Vec<AlarmChange>,
     },
     /// `CloudWatch` does not know the alarm.
     Missing,
-    /// It could not be read, with the reason.
+    /// The alarm could not be read, for this reason.
     Unreadable(String),
 }
 
-/// A change of state.
+/// One change of an alarm's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlarmChange {
-    /// The time (AWS's clock).
+    /// The time of the change, by AWS's clock.
     pub at: Timestamp,
-    /// The state before; `None` if the history does not tell.
+    /// The state before the change. `None` if the history does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<AlarmState>,
-    /// The state after.
+    /// The state after the change.
     pub to: AlarmState,
 }
 
-/// A time in one state.
+/// A time in which a gate had one state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// The state.
+    /// The state of the gate.
     pub state: AlarmState,
-    /// Its beginning.
+    /// The time at which it began.
     pub from: Timestamp,
-    /// Its end.
+    /// The time at which it ended.
     pub until: Timestamp,
 }
 
 impl Stretch {
-    /// Its length.
+    /// Returns the length of the time in this state.
     pub fn length(&self) -> SignedDuration {
         self.until.duration_since(self.from)
     }
 }
 
 impl Record {
-    /// An empty record of this time.
+    /// Returns an empty record of the time between these two.
     pub fn between(since: Timestamp, until: Timestamp) -> Self {
         Self {
             version: RECORD_VERSION,
@@ -178,10 +179,10 @@ impl Record {
         }
     }
 
-    /// Checks that this program can use it.
+    /// Checks that this program can use the record.
     ///
     /// # Errors
-    /// It is of a newer version, or not valid.
+    /// The record has a newer version, or is not valid.
     pub fn check(&self) -> Result<(), RecordError> {
         if self.version > RECORD_VERSION {
             return Err(RecordError::Newer(self.version));
@@ -213,7 +214,7 @@ impl Record {
         Ok(())
     }
 
-    /// The past of an alarm; `None` if it was not asked for.
+    /// Returns the past of an alarm in an account. `None` if the record does not have it.
     pub fn past(&self, account: &Account, alarm: &AlarmId) -> Option<&Past> {
         for record in &self.alarms {
             if record.account == *account && record.id == *alarm {
@@ -223,7 +224,7 @@ impl Record {
         None
     }
 
-    /// The past of a series; `None` if it was not asked for.
+    /// Returns the past of a series in an account. `None` if the record does not have it.
     pub fn series(&self, account: &Account, query: &Query) -> Option<&SeriesPast> {
         for record in &self.series {
             if record.account == *account && record.query == *query {
@@ -235,6 +236,7 @@ impl Record {
 }
 
 impl AlarmRecord {
+    /// Checks that all changes have possible times and are sorted.
     fn check(&self) -> Result<(), RecordError> {
         let mut last = Timestamp::MIN;
         for change in self.past.changes() {
@@ -249,9 +251,10 @@ impl AlarmRecord {
     }
 }
 
-/// Checks that a time can have been recorded, and is far from the ends of the calendar.
+/// Checks that a time can have been recorded, and is far from the ends of the calendar. `what` is its subject and verb,
+/// for the message.
 fn sensible(what: &str, at: Timestamp) -> Result<(), RecordError> {
-    // 1970 to 2200: a day or a year before or after is still a valid time.
+    // The years 1970 to 2200. Even some years before or after them are still valid times.
     let years = Timestamp::UNIX_EPOCH.as_second()..7_258_118_400;
     if years.contains(&at.as_second()) {
         return Ok(());
@@ -263,7 +266,7 @@ fn sensible(what: &str, at: Timestamp) -> Result<(), RecordError> {
 }
 
 impl SeriesPast {
-    /// The past with these datapoints, by the beginnings of their periods.
+    /// Returns the past of a series with these datapoints, by the time at which their periods begin.
     pub fn of(points: &BTreeMap<Timestamp, Number>, period_mins: u16) -> Self {
         let period = SignedDuration::from_mins(i64::from(period_mins.max(1)));
         let first = points.keys().next().copied();
@@ -281,7 +284,7 @@ impl SeriesPast {
         Self::Known { from, values }
     }
 
-    /// Returns true if it has a datapoint.
+    /// Returns true if the series has at least one datapoint.
     pub fn has_data(&self) -> bool {
         match self {
             Self::Known { values, .. } => values.iter().any(Option::is_some),
@@ -289,7 +292,7 @@ impl SeriesPast {
         }
     }
 
-    /// The result that a read of these minutes would have had.
+    /// Returns the reading that a read of these minutes would have returned at that time.
     pub fn reading(&self, query: &Query, minutes: Minutes) -> SeriesReading {
         let (from, values) = match self {
             Self::Known { from, values } => (*from, values),
@@ -356,7 +359,7 @@ impl Past {
         Self::Known { before, changes }
     }
 
-    /// The reading that a look at this moment would have had.
+    /// Returns the reading that a read of the alarm at this time would have returned.
     pub fn reading_at(&self, at: Timestamp) -> AlarmReading {
         let (before, changes) = match self {
             Self::Known { before, changes } => (*before, changes),
@@ -372,7 +375,7 @@ impl Past {
         }
     }
 
-    /// The times at which it entered ALARM, up to a moment.
+    /// Returns the times at which the alarm entered ALARM, up to `until`.
     pub fn entered(&self, until: Timestamp) -> Vec<Timestamp> {
         let mut entered = Vec::new();
         for change in self.changes() {
@@ -383,14 +386,14 @@ impl Past {
         entered
     }
 
-    /// The time of the first change after a moment.
+    /// Returns the time of the first change after `after`. `None` if there is none.
     pub fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
         let changes = self.changes();
         let next = changes.partition_point(|change| change.at <= after);
         changes.get(next).map(|change| change.at)
     }
 
-    /// All of its states between two moments, without gaps; empty if nothing is known.
+    /// Returns all states of the alarm between two times, in order and without gaps. Empty if the alarm was not read.
     pub fn stretches(&self, since: Timestamp, until: Timestamp) -> Vec<Stretch> {
         let Self::Known { before, changes } = self else {
             return Vec::new();

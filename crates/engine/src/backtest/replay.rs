@@ -1,5 +1,5 @@
-//! One start of a plan in the past: the same decisions as in the controller, with a Route 53 in which every write
-//! works, and with the alarms as they were.
+//! One start of a plan in the past. The decisions are those of the controller. Every write to Route 53 works, and
+//! alarms and metrics read as they were.
 
 use std::collections::BTreeMap;
 
@@ -49,70 +49,71 @@ use crate::units::ZoneId;
 use crate::verdict;
 use crate::verdict::Verdict;
 
-/// How a start in the past would have ended.
+/// One start in the past, and how it would have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// The time of the start.
     pub start: Timestamp,
-    /// The time of its first step; `None` if it took none.
+    /// The time of its first step. `None` if it took none.
     pub began_at: Option<Timestamp>,
-    /// Its end.
+    /// How it ended.
     pub end: End,
 }
 
-/// The end of a start.
+/// How a start in the past would have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// It completed.
+    /// The start completed.
     Completed {
-        /// The time.
+        /// The time at which it completed.
         at: Timestamp,
     },
-    /// It reverted.
+    /// The start reverted.
     Reverted {
-        /// The time.
+        /// The time at which it reverted.
         at: Timestamp,
-        /// The step.
+        /// The number of the step that it had taken, from 1.
         step: u16,
-        /// The cause.
+        /// Why it reverted.
         cause: RevertCause,
     },
-    /// It halted, and waited for a person.
+    /// The start halted, and would have waited for a person.
     Halted {
-        /// The time.
+        /// The time at which it halted.
         at: Timestamp,
-        /// The step.
+        /// The number of the step that it had taken, from 1.
         step: u16,
-        /// The reason.
+        /// Why it halted.
         reason: HaltReason,
     },
-    /// The record ends before it.
+    /// The start was still under way when the record ended.
     Cut {
-        /// The step; 0 before the first one.
+        /// The number of the step that it had taken; 0 before the first one.
         step: u16,
-        /// Its holds at that time.
+        /// The holds at the end of the record, most urgent first.
         because: Vec<HoldReason>,
     },
 }
 
-/// The time between two looks of a controller. Source: the default of `run --interval`.
+/// The time between two rounds of the replay while something moves. Source: the default of `run --interval`.
 const INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// How long Route 53 usually takes until a change is in sync.
+/// The time after which Route 53 usually reports a change as in sync.
 ///
 /// Source: Route 53 Developer Guide, "changes generally propagate within 60 seconds".
 const IN_SYNC_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
-/// The TTL of the record sets of a replay: that of an alias to a load balancer.
+/// The TTL of the records of a replay, in seconds: that of an alias to a load balancer.
 const TTL_SECS: u32 = 60;
 
-/// The most looks of one replay: about one every ten seconds over a fortnight.
+/// The largest number of rounds of one replay: about one every ten seconds over two weeks.
 const LOOKS_MAX: usize = 120_000;
 
-/// The most decisions at one look; more would be a hot loop.
+/// The largest number of decisions in one round. More would be an endless loop.
 const DECISIONS_MAX: usize = 20;
 
-/// The verdict of each metric gate at a moment, as if step 1 had been taken before. `state` comes from [`watching`].
+/// Returns the verdict of each metric gate at `now`, as if step 1 had been taken earlier. `state` is the one that
+/// [`watching`] returns.
 pub(super) fn weigh_at(state: &State, record: &Record, now: Timestamp) -> Vec<(GateId, Verdict)> {
     let plan = state.plan();
     let series = series(plan, record);
@@ -126,7 +127,8 @@ pub(super) fn weigh_at(state: &State, record: &Record, now: Timestamp) -> Vec<(G
     weigh(state, &readings).gates
 }
 
-/// The state of a plan that has only its metric gates, shortly after its first step.
+/// Returns the state of a plan that has only its metric gates, while its first step bakes. `None` if the step cannot
+/// bake.
 pub(super) fn watching(source: &PlanSource, record: &Record) -> Option<State> {
     let mut bare = source.clone();
     let measures = std::mem::take(&mut bare.plan.gates.measures);
@@ -134,7 +136,8 @@ pub(super) fn watching(source: &PlanSource, record: &Record) -> Option<State> {
     bare.plan.gates.fallback_alarms.clear();
     bare.plan.windows = None;
     let mut replay = Replay::new(&bare, record, record.since - WATCHED_BEFORE);
-    // A step, a minute until it is in sync, a minute for the resolvers: its bake begins long before this ends.
+    // The step is taken, is in sync a minute later, and settles for a minute. So its bake begins long before this loop
+    // ends.
     for _ in 0..60 {
         replay.look();
         replay.now += INTERVAL;
@@ -147,11 +150,12 @@ pub(super) fn watching(source: &PlanSource, record: &Record) -> Option<State> {
     Some(state)
 }
 
-/// How long before the record the watched plan starts, so that it is baking when the record begins.
+/// How long before the record this plan starts, so that it bakes when the record begins.
 const WATCHED_BEFORE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Starts a plan at a moment of the past, and follows it until it ends, halts, or the record ends. Approvals are given
-/// at once, and no other command is. Everything else that the plan waits for (`after`, the fleet) counts as done.
+/// Starts a plan at a time in the past, and replays it until it completes, reverts or halts, or the record ends.
+/// Approvals are given at once; no other command is given. Everything else that the plan waits for (`after`, the fleet)
+/// counts as done.
 pub fn replay(source: &PlanSource, record: &Record, start: Timestamp) -> Run {
     let mut replay = Replay::new(source, record, start);
     for _ in 0..LOOKS_MAX {
@@ -176,12 +180,12 @@ pub fn replay(source: &PlanSource, record: &Record, start: Timestamp) -> Run {
     replay.run(start, end)
 }
 
-/// A start that is being replayed, and its world.
+/// One start that is being replayed, with the world around it.
 struct Replay<'a> {
     now: Timestamp,
     pasts: BTreeMap<AlarmId, &'a Past>,
     series: BTreeMap<Query, &'a SeriesPast>,
-    /// The minutes between two reads of metrics; `None` if the plan has no metrics.
+    /// The number of minutes between two reads of metrics. `None` if the plan has no metric gates.
     measured_every: Option<u16>,
     groups: Vec<(ZoneId, Vec<RecordSet>)>,
     submitted: BTreeMap<ChangeId, Timestamp>,
@@ -220,7 +224,7 @@ impl<'a> Replay<'a> {
             reverted: None,
             me: ControllerId::from("backtest"),
         };
-        // The record has nothing of hooks and jobs, so the replayed plan has none.
+        // The record has nothing about hooks and jobs, so the replayed plan has none.
         let mut source = Box::new(source.clone());
         (source.plan.hooks, source.plan.jobs) = (Vec::new(), None);
         replay.append(Event::PlanAccepted { source });
@@ -235,11 +239,12 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Returns the number of the current step; 0 before the first one.
     fn step(&self) -> u16 {
         self.state.as_ref().map_or(0, |state| state.step)
     }
 
-    /// Does one look, with all decisions that follow from it.
+    /// Does one round, with all decisions that follow from its readings.
     fn look(&mut self) {
         for _ in 0..DECISIONS_MAX {
             let Some(state) = &self.state else { return };
@@ -266,7 +271,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The end, if it has ended.
+    /// Returns how the start has ended. `None` if it is still under way.
     fn end(&self) -> Option<End> {
         let (at, step) = (self.now, self.step());
         if let Some(cause) = self.reverted.clone() {
@@ -283,9 +288,9 @@ impl<'a> Replay<'a> {
         Some(End::Halted { at, step, reason })
     }
 
-    /// The time of the next look at which something can be different: the decision wakes up, an alarm changes, or a
-    /// write arrives. An alarm is also looked at right before it changes, because the bake counts up to the last look
-    /// at which all gates passed.
+    /// Returns the time of the next round in which something can differ: the decision wakes up, an alarm changes, a
+    /// metric has new data, or a write arrives. There is also a round right before an alarm changes, because the bake
+    /// counts up to the last reading at which all gates passed. `None` if nothing will differ.
     fn next_look(&self) -> Option<Timestamp> {
         let state = self.state.as_ref()?;
         let mut next: Option<Timestamp> = None;
@@ -311,6 +316,7 @@ impl<'a> Replay<'a> {
         next
     }
 
+    /// Returns the readings of all series that the gates need now.
     fn readings(&self, state: &State) -> Readings {
         let mut readings = Readings::new();
         for (query, minutes) in wanted(state, self.now) {
@@ -323,6 +329,7 @@ impl<'a> Replay<'a> {
         readings
     }
 
+    /// Returns the readings of this round.
     fn observe(&self, state: &State) -> Observation {
         let mut alarms = BTreeMap::new();
         let mut histories = BTreeMap::new();
@@ -353,7 +360,7 @@ impl<'a> Replay<'a> {
             in_flight: false,
             passed_at: self.passed_at,
             passed_for: None,
-            // Nobody else writes, so no drift check is due.
+            // Nobody else writes, so no drift check is needed.
             groups_read_at: Some(self.now),
             clock_skew: Some(SignedDuration::ZERO),
             break_glass_error: None,
@@ -374,6 +381,7 @@ impl<'a> Replay<'a> {
         observation
     }
 
+    /// Returns the status of a change.
     fn status(&self, change: &ChangeId) -> ChangeReading {
         match self.submitted.get(change) {
             Some(at) if self.now >= *at + IN_SYNC_AFTER => ChangeReading::InSync,
@@ -382,7 +390,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Carries out an order, and journals that Route 53 accepted it: one change for each zone.
+    /// Carries out a write, and journals that Route 53 accepted it: one change for each zone.
     fn perform(&mut self, order: &Order) {
         self.began_at = self.began_at.or(Some(self.now));
         let mut zones: BTreeMap<ZoneId, Vec<usize>> = BTreeMap::new();
@@ -409,6 +417,7 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Folds an event as the next entry.
     fn append(&mut self, event: Event) {
         let (cutover, attempt, seq) = if let Some(state) = &self.state {
             (state.name.clone(), state.attempt, state.seq + 1)
@@ -435,11 +444,12 @@ impl<'a> Replay<'a> {
     }
 }
 
+/// Returns the earlier of two times.
 fn earlier(next: Option<Timestamp>, at: Timestamp) -> Timestamp {
     next.map_or(at, |next| next.min(at))
 }
 
-/// All series that the plan's gates are made of.
+/// Returns all series that the plan's metric gates need, sorted.
 pub fn queries(measures: &Measures) -> Vec<Query> {
     let mut queries: Vec<&Query> = Vec::new();
     for (query, _) in measures.queries() {
@@ -450,6 +460,7 @@ pub fn queries(measures: &Measures) -> Vec<Query> {
     queries.into_iter().cloned().collect()
 }
 
+/// Returns the past of each series that the plan's gates need and that the record has.
 fn series<'a>(plan: &Plan, record: &'a Record) -> BTreeMap<Query, &'a SeriesPast> {
     let mut known = BTreeMap::new();
     for query in queries(&plan.gates.measures) {
@@ -460,13 +471,13 @@ fn series<'a>(plan: &Plan, record: &'a Record) -> BTreeMap<Query, &'a SeriesPast
     known
 }
 
-/// The shortest time between two reads of these, in minutes.
+/// Returns the shortest time between two reads of a gate's series, in minutes. `None` if there are no metric gates.
 fn measured_every(measures: &Measures) -> Option<u16> {
     let gates = measures.gates();
     gates.iter().map(|gate| gate.every_mins()).min()
 }
 
-/// The groups at the start: all traffic on the old side.
+/// Returns the groups at the start: all traffic is on the old side.
 fn groups(plan: &Plan) -> Vec<(ZoneId, Vec<RecordSet>)> {
     let mut groups = Vec::new();
     for group in &plan.records {
@@ -479,6 +490,7 @@ fn groups(plan: &Plan) -> Vec<(ZoneId, Vec<RecordSet>)> {
     groups
 }
 
+/// Returns one member of a group.
 fn member(group: &GroupName, identifier: &str, weight: u8) -> RecordSet {
     RecordSet {
         name: group.name.to_string(),
@@ -493,7 +505,7 @@ fn member(group: &GroupName, identifier: &str, weight: u8) -> RecordSet {
     }
 }
 
-/// The approvals that a person would have to give now.
+/// Returns the approvals that the holds ask for.
 fn approvals(state: &State, because: &[HoldReason]) -> Vec<Event> {
     let mut approvals = Vec::new();
     for number in because.iter().filter_map(HoldReason::asks_approval) {

@@ -1,4 +1,4 @@
-//! Commands that end a cutover that cannot go on as planned (semantics L8).
+//! Commands that end a cutover which cannot go on as planned (semantics L8).
 
 use super::refusal::{Answer, NotApplicable, refuse, refuse_if, unfinished};
 use crate::decide::limits::LATE;
@@ -11,7 +11,7 @@ use crate::units::WeightPair;
 /// Ends the cutover as it is. Nothing more is written, and its records are free for other cutovers.
 ///
 /// # Errors
-/// It is over.
+/// The cutover is over already.
 pub fn abandon(state: &State, reason: &str) -> Answer {
     unfinished(state)?;
     Ok(Event::Abandoned {
@@ -20,7 +20,7 @@ pub fn abandon(state: &State, reason: &str) -> Answer {
     })
 }
 
-/// Returns everything that an abandoned cutover leaves as it is; empty if it never wrote or called anything.
+/// Returns what an abandoned cutover leaves as it is. Empty if it never wrote or called anything.
 fn left_behind(state: &State) -> Vec<LeftBehind> {
     let mut left = Vec::new();
     let astray = found(state);
@@ -69,7 +69,7 @@ fn left_behind(state: &State) -> Vec<LeftBehind> {
     left
 }
 
-/// Returns what somebody else changed in its groups since they were last verified, or what a halted revert found.
+/// Returns the groups that somebody else changed since they were last verified, or those that a halted revert found.
 fn found(state: &State) -> Vec<Astray> {
     match &state.halt {
         Some(HaltReason::Drift { found, .. }) if state.drift.is_none() => found.clone(),
@@ -77,8 +77,12 @@ fn found(state: &State) -> Vec<Astray> {
     }
 }
 
-/// Completes the cutover with the records as they are, if it is in its last step and only the new side is left of the groups
-/// that changed; none otherwise.
+/// Completes the cutover with the records as they are, if it is in its last step and only the new side is left in a
+/// changed group. Returns `None` if that is not the case.
+///
+/// # Errors
+/// Another group has changed in another way, some groups were reverted, a write is unresolved, or the jobs are not on
+/// the new side.
 pub(super) fn complete_as_found(
     state: &State,
     reason: &str,
@@ -125,7 +129,7 @@ pub(super) fn complete_as_found(
     }))
 }
 
-/// Returns true if a group with both members has the weights of the last step.
+/// Returns true if a group has both members with exactly the weights of the last step, and nothing else has changed.
 fn as_stepped(state: &State, astray: &Astray) -> bool {
     let last: Option<WeightPair> = state
         .plan()

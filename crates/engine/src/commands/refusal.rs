@@ -5,14 +5,15 @@ use thiserror::Error;
 use crate::event::Event;
 use crate::state::State;
 
-/// The reason why a command does not apply in this state. Nothing was written.
+/// Why a command does not apply in this state, for people. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct NotApplicable(pub String);
 
-/// The event to append for a command, or the reason why it does not apply.
+/// The event that a command appends, or the reason why the command does not apply.
 pub type Answer = Result<Event, NotApplicable>;
 
+/// Returns an error if the cutover is over.
 pub(super) fn unfinished(state: &State) -> Result<(), NotApplicable> {
     refuse_if(
         state.phase.is_final(),
@@ -20,6 +21,7 @@ pub(super) fn unfinished(state: &State) -> Result<(), NotApplicable> {
     )
 }
 
+/// Returns an error with this reason if the condition is true.
 pub(super) fn refuse_if(condition: bool, why: &str) -> Result<(), NotApplicable> {
     if condition {
         refuse(why.to_owned())
@@ -28,6 +30,7 @@ pub(super) fn refuse_if(condition: bool, why: &str) -> Result<(), NotApplicable>
     }
 }
 
+/// Returns an error with this reason.
 pub(super) fn refuse<T>(why: String) -> Result<T, NotApplicable> {
     Err(NotApplicable(why))
 }

@@ -1,4 +1,4 @@
-//! The commands that are allowed in each state: a small stream for each phase, and every command on it.
+//! Which commands apply in which state: a small stream for each phase, and every command on it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -104,7 +104,7 @@ fn image(old: u8, new: u8) -> GroupImage {
     }
 }
 
-/// The state after these events, a minute apart, after the plan was accepted.
+/// Returns the state after the plan was accepted and then these events happened, a minute apart.
 fn after(events: Vec<Event>) -> State {
     let accepted = Event::PlanAccepted {
         source: Box::new(source()),
@@ -346,7 +346,7 @@ fn a_third_member_with_weight_is_not_adopted_and_one_without_is() {
 
 #[test]
 fn a_step_that_was_taken_is_not_to_be_approved_ahead() {
-    // An amend may ask for its approval when it has been taken already.
+    // An amended plan may ask for the approval of a step that was taken already.
     let mut state = after(baking());
     state.source.plan.steps[0].approval = true;
     let refused = approve(&state, None, "x").unwrap_err();
@@ -399,7 +399,7 @@ fn a_rollback_is_asked_for_once_and_force_adds_to_it() {
             RollbackNeed::Request(_)
         ));
     }
-    // Only Route 53 can tell if it is at its baseline; force writes the baseline once more.
+    // Only a reading of Route 53 shows if the records are at the baseline. Force writes the baseline once more.
     assert_eq!(ask(&reverted(), RevertMode::Swap), RollbackNeed::Ended);
     assert!(matches!(
         ask(&reverted(), RevertMode::Force),

@@ -1,4 +1,4 @@
-//! Decisions common to all unfinished phases: a person's rollback, the plan file, the gates, drift.
+//! Decisions that all unfinished phases have in common: a person's rollback, the plan file, the gates and drift.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,7 @@ use crate::record::GroupImage;
 use crate::state::Phase;
 use crate::verdict::{self, GateJudgements};
 
+/// Decides about a cutover that is neither over nor reverting.
 pub(super) fn decide(view: &View<'_>) -> Decision {
     if let Some(event) = asked_back(view).or_else(|| accept_plan(view)) {
         return Decision {
@@ -49,6 +50,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
 }
 
 /// Returns the TTLs of aliases that the journal does not have yet: at the start, and when other aliases are read later.
+/// `None` if there are none.
 fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
     if !view.state.has_started() && !decision.takes_a_step() {
         return None;
@@ -76,7 +78,8 @@ fn alias_ttls(view: &View<'_>, decision: &Decision) -> Option<Event> {
     Some(Event::AliasTtlsRead { ttls })
 }
 
-/// Returns the counts of the metric gates if something is decided by them, so that the decision can be judged again.
+/// Returns the counts of the metric gates if something is decided by them, so that the decision can be checked later.
+/// `None` otherwise.
 fn counted(judgement: &GateJudgements, learned: &[Event], decision: &Decision) -> Option<Event> {
     let tally = judgement.weighed.settled.as_ref()?;
     let already = learned
@@ -90,7 +93,7 @@ fn counted(judgement: &GateJudgements, learned: &[Event], decision: &Decision) -
     })
 }
 
-/// Returns true if an event may be decided by the counts of metric gates.
+/// Returns true if an event may have been decided by the counts of metric gates.
 fn rests_on_counts(event: &Event) -> bool {
     matches!(
         event,
@@ -102,8 +105,8 @@ fn rests_on_counts(event: &Event) -> bool {
     )
 }
 
-/// Judges the gates. A revert reads no alarms (semantics F1). If drift halted it, the gates decide nothing, and unread
-/// alarms do not count as Unknown.
+/// Judges the gates. If drift halts the cutover, only people decide. The gates then do nothing, and alarms that are not
+/// read must not count as Unknown.
 fn judged_now(view: &View<'_>) -> GateJudgements {
     let people_only = matches!(view.state.halt, Some(HaltReason::Drift { .. }));
     if people_only && view.observation.alarms.is_empty() {
@@ -112,7 +115,7 @@ fn judged_now(view: &View<'_>) -> GateJudgements {
     verdict::judge(view.state, view.observation)
 }
 
-/// Returns true if everything but a reading of the groups is there for the next move.
+/// Returns true if the next decision needs a reading of the groups and nothing else.
 pub(super) fn wants_groups(view: &View<'_>) -> bool {
     match view.state.phase {
         Phase::Waiting => turn::wait(view, 1).is_none(),
@@ -133,16 +136,18 @@ pub(super) fn wants_groups(view: &View<'_>) -> bool {
     }
 }
 
-/// Returns true if the next step is blocked only by its bake, approval or phase. Asked last: it costs more than all the
-/// rest.
+/// Returns true if the next step is blocked only by its bake, approval or phase. Call this last, because it costs more
+/// than the other checks.
 fn is_clear(view: &View<'_>) -> bool {
     let judgement = verdict::judge(view.state, view.observation);
     holds::blockers(view, &judgement).is_empty()
 }
 
+/// Returns the event that a person's rollback causes: a revert, or a cancelled start. `None` if no rollback was
+/// requested.
 fn asked_back(view: &View<'_>) -> Option<Event> {
     let rollback = view.state.rollback.as_ref()?;
-    // An abandoned start may still have been sent: only reading back proves that nothing moved.
+    // An abandoned start may still have been sent. Only reading back proves that nothing moved.
     let forced = rollback.mode == RevertMode::Force && view.state.baseline.is_some();
     if view.state.intended.is_empty() && !forced {
         return Some(Event::Reverted { cancelled: true });
@@ -160,7 +165,8 @@ fn asked_back(view: &View<'_>) -> Option<Event> {
     })
 }
 
-/// Before the first write the file is the plan; after it, only `amend` takes a changed one.
+/// Returns an event if the plan file has changed before the first write. After that only `amend` accepts a changed
+/// plan.
 fn accept_plan(view: &View<'_>) -> Option<Event> {
     if view.state.phase != Phase::Waiting {
         return None;
@@ -170,7 +176,7 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     };
     let state = view.state;
     if source.digest == state.source.digest && source.plan.notify == state.plan().notify {
-        // A different path alone is no change: two machines that keep the file in two places would take turns.
+        // A different path alone is no change: two machines may keep the file in two places.
         return None;
     }
     if source.plan.name != state.name {
@@ -185,6 +191,7 @@ fn accept_plan(view: &View<'_>) -> Option<Event> {
     })
 }
 
+/// Decides by the judgement of the gates, and by the phase.
 fn judged(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     if let Some(event) = react(view, judgement) {
         return Decision {
@@ -236,8 +243,8 @@ fn judged(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     decision
 }
 
-/// Reopens the step that settles or bakes if a group was verified, or adopted, at another share than the step's: a bake
-/// counts only at its own share (semantics L5).
+/// Returns an event if a group was verified or adopted at another share than that of the step that settles or bakes.
+/// The step is then reopened, because a bake counts only at its own share (semantics L5).
 fn reopened(view: &View<'_>) -> Option<Event> {
     let watched = matches!(view.state.phase, Phase::Settling | Phase::Baking);
     let undecided = view.state.write.is_some() || view.state.drift.is_some();
@@ -249,14 +256,16 @@ fn reopened(view: &View<'_>) -> Option<Event> {
     })
 }
 
-/// The time at which a gate will have been Unknown for too long.
+/// Returns the next time at which a gate will have been Unknown for too long. `None` if no gate is Unknown, or if all
+/// are overdue.
 fn unknown_ends(view: &View<'_>) -> Option<Timestamp> {
     let allowed = view.state.plan().gates.unknown_for;
     let ends = view.state.unknown.values().map(|since| *since + allowed);
     ends.filter(|at| *at > view.now).min()
 }
 
-/// Reverts or halts because of a failing gate, an overdue approval, a failed hook, or a gate that was Unknown for too long.
+/// Returns a revert or a halt because of a failing gate, an overdue approval, a failed hook, or a gate that was Unknown
+/// for too long. `None` if there is no reason for either.
 fn react(view: &View<'_>, judgement: &GateJudgements) -> Option<Event> {
     if !view.state.has_started() || matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
         return None;
@@ -282,8 +291,8 @@ fn react(view: &View<'_>, judgement: &GateJudgements) -> Option<Event> {
     automatic_revert(view, judgement, cause, Some(&gate))
 }
 
-/// Returns the drift of a cutover that waits for its start although it sent a write before, if a group has a share that
-/// nobody verified: that write, or somebody else's, has taken effect after all (I14).
+/// Returns the drift of a cutover that waits for its start but has sent a write earlier. A group has a share that
+/// nobody verified: that write, or one by somebody else, has taken effect after all (invariant I14).
 fn begun_after_all(view: &View<'_>) -> Option<Event> {
     if view.state.phase != Phase::Waiting || view.state.intended.is_empty() {
         return None;
@@ -305,12 +314,12 @@ fn begun_after_all(view: &View<'_>) -> Option<Event> {
     Some(view.drift_detected(drifted))
 }
 
-/// Returns an event if somebody else changed the groups since they were last read, or if such a change is gone.
+/// Returns an event if somebody else changed the groups since they were last verified, or if such a change is gone.
 fn drift(view: &View<'_>) -> Option<Event> {
     let (Some(verified), None) = (&view.state.verified, &view.state.write) else {
         return begun_after_all(view);
     };
-    // In a halted revert some groups differ from the verified images because we took them back.
+    // In a halted revert some groups differ from the verified images because this attempt took them back.
     if matches!(view.state.halt, Some(HaltReason::Drift { .. })) {
         return None;
     }
@@ -343,6 +352,7 @@ fn drift(view: &View<'_>) -> Option<Event> {
     }
 }
 
+/// Decides about a halted cutover: it only resolves a write that is left over.
 fn halted(view: &View<'_>) -> Decision {
     let mut decision = shifting::left_over(view).unwrap_or_default();
     if let Some(reason) = &view.state.halt {

@@ -1,4 +1,4 @@
-//! Taking a step.
+//! Decisions to take a step.
 
 use jiff::SignedDuration;
 
@@ -12,13 +12,13 @@ use crate::hold::HoldReason;
 use crate::preflight;
 use crate::record::GroupImage;
 
-/// The pause before an abandoned step is tried again: a refusal comes back in milliseconds, and sending again at that pace
-/// is itself a reason to refuse.
+/// The pause before an abandoned step is tried again. A refusal comes back within milliseconds, and sending again at
+/// that pace would itself be a reason to refuse.
 const TRY_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// Starts the cutover, if nothing holds it.
+/// Takes the first step, if nothing holds it. `blockers` are the holds on it.
 pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
-    // Hundreds may wait for their turn; their records are read when it comes.
+    // Hundreds of cutovers may wait for the fleet. Their records are read only when the fleet no longer holds them.
     if !view.fleet.holds(view.state, view.now).is_empty() {
         return Decision::default();
     }
@@ -57,7 +57,8 @@ pub(super) fn start(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     decision
 }
 
-/// Takes step `number` from the images of all groups; those that already have its weights are left alone.
+/// Returns the decision to take step `number`. `images` are the images of all groups. Groups that already have the
+/// step's weights are not written, except in the first step.
 pub(super) fn intend(
     view: &View<'_>,
     number: u16,

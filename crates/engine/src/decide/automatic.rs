@@ -1,4 +1,4 @@
-//! The automatic revert, and the halt in its place if the old cluster is red too.
+//! The automatic revert, and the halt in its place if the old side is red too.
 
 use super::view::View;
 use crate::event::{Event, RevertMode};
@@ -8,7 +8,9 @@ use crate::hold::{HaltReason, RevertCause};
 use crate::plan::HoldOrRevert;
 use crate::verdict::GateJudgements;
 
-/// Reverts everything, unless the old cluster is red too: then it halts, and a person decides (semantics C4).
+/// Returns the event that reverts the cutover because of `cause`. If the old side is red too and the plan holds then,
+/// returns a halt instead, and a person decides (semantics C4). `None` if the cutover is halted for that already, or if
+/// the old side is red and the cause is neither a gate nor a failed step.
 pub(super) fn automatic_revert(
     view: &View<'_>,
     judgement: &GateJudgements,
@@ -40,7 +42,7 @@ pub(super) fn automatic_revert(
         },
         (None, _) => return None,
     };
-    // If other alarms turn red later, the halt still says that both sides are red.
+    // If other alarms turn red later, the reason of the halt stays the same: both sides are red.
     let known = match (&view.state.halt, &reason) {
         (Some(HaltReason::BothRed { .. }), HaltReason::BothRed { .. }) => true,
         (before, reason) => before.as_ref() == Some(reason),
@@ -52,7 +54,7 @@ pub(super) fn automatic_revert(
     }
 }
 
-/// Returns the gate that is red on the old side, if the plan holds when both sides are red.
+/// Returns the gate that is red on the old side. `None` if there is none, or if the plan says `both_red: revert`.
 fn red_fallback(
     view: &View<'_>,
     judgement: &GateJudgements,

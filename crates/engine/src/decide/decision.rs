@@ -10,42 +10,45 @@ use crate::jobs::{JobHalf, JobSide};
 use crate::record::GroupImage;
 use crate::units::{WeightPair, WriteId};
 
-/// Entries to journal, and effects to perform once they are journaled.
+/// The result of a decision: entries to journal, and what to carry out once they are journaled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// Facts to append, conditional on the state's `seq`.
+    /// The events to append to the cutover's stream, on the condition that its last entry is still the state's.
     pub events: Vec<Event>,
-    /// Facts for `@fleet`, in the same append.
+    /// The events to append to `@fleet`, in the same append.
     pub fleet: Vec<Event>,
-    /// The write to send once they are appended.
+    /// The write to send once the events are appended. `None` if nothing is to be written.
     pub order: Option<Order>,
-    /// Other effects once they are appended: changes of jobs, calls of hooks.
+    /// Changes of jobs and calls of hooks to carry out once the events are appended.
     pub errands: Vec<Errand>,
-    /// The reasons why nothing moves; most urgent first.
+    /// The holds: why nothing moves now, most urgent first.
     pub because: Vec<HoldReason>,
-    /// The time at which to decide again if nothing happens before.
+    /// The time at which to decide again if nothing happens before. `None` if only a new reading or entry matters.
     pub wake_at: Option<Timestamp>,
-    /// True if every gate passed at this reading.
+    /// True if the time up to this reading counts as bake: every gate passed, nothing has drifted, and the clock is
+    /// right.
     pub gates_pass: bool,
-    /// The new side's share of the requests, in percent, if they are counted.
+    /// The new side's share of the requests, in percent. `None` if requests are not counted.
     pub observed_share: Option<Number>,
 }
 
 impl Decision {
-    /// Returns true if the new side's share would rise. Only such a decision can be held by the fleet.
+    /// Returns true if this decision takes a step, so that the new side's share would rise. Only such a decision can be
+    /// held by the fleet.
     pub fn takes_a_step(&self) -> bool {
         self.events
             .iter()
             .any(|event| matches!(event, Event::WeightChangeIntended { .. }))
     }
 
-    /// Returns true if traffic would go back. The fleet never delays that.
+    /// Returns true if this decision begins a revert. The fleet never delays that.
     pub fn goes_back(&self) -> bool {
         self.events
             .iter()
             .any(|event| matches!(event, Event::RevertIntended { .. }))
     }
 
+    /// Returns a decision of one event.
     pub(super) fn of(event: Event) -> Self {
         Self {
             events: vec![event],
@@ -53,6 +56,7 @@ impl Decision {
         }
     }
 
+    /// Returns a decision of one event, with a write that follows it.
     pub(super) fn with_order(event: Event, order: Order) -> Self {
         Self {
             events: vec![event],
@@ -61,7 +65,7 @@ impl Decision {
         }
     }
 
-    /// Adds the events, errands, holds and wake time of another decision.
+    /// Adds the events, calls, holds and wake-up time of another decision.
     pub(super) fn add(&mut self, more: Self) {
         self.events.extend(more.events);
         self.errands.extend(more.errands);
@@ -69,11 +73,12 @@ impl Decision {
         self.wake_by(more.wake_at);
     }
 
-    /// Wakes at `at` at the latest, if it is given.
+    /// Makes `at` the latest wake-up time, if `at` is given.
     pub(super) fn wake_by(&mut self, at: Option<Timestamp>) {
         self.wake_at = self.wake_at.into_iter().chain(at).min();
     }
 
+    /// Returns a decision that only holds, for this reason.
     pub(super) fn hold(reason: HoldReason) -> Self {
         Self {
             because: vec![reason],
@@ -82,93 +87,93 @@ impl Decision {
     }
 }
 
-/// A write to carry out.
+/// A write that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Identifies it in replies.
+    /// The ID of the write, which replies to it carry.
     pub write_id: WriteId,
-    /// The purpose.
+    /// The purpose of the write, which decides its urgency.
     pub purpose: Purpose,
-    /// Each group's part; those of one zone go in one atomic batch.
+    /// The groups to write, each with its new weights. Those of one zone go into one atomic batch.
     pub parts: Vec<Part>,
-    /// The last moment at which it may be sent; none for a revert, which is never too late.
+    /// The last moment at which the write may be sent. `None` for a revert, which is never too late.
     pub send_by: Option<Timestamp>,
 }
 
 /// The purpose of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// A revert; sent before all other writes.
+    /// A revert. It is sent before all other writes.
     Revert,
-    /// A step forward.
+    /// A step.
     Step,
-    /// The unchanged images again, because the change id was lost.
+    /// The unchanged images again, because the change ID was lost (semantics A6).
     Resubmit,
 }
 
-/// One group's part of a write.
+/// The part of a write that concerns one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// The group's index in the plan.
+    /// The group's index in the plan's `records`.
     pub group: usize,
-    /// The images that were read (for a swap) or that are written (for an upsert).
+    /// The image that was read, for a swap, or the image that is written with new weights, for an upsert.
     pub image: GroupImage,
     /// The weights that are written.
     pub to: WeightPair,
-    /// The kind of write.
+    /// The kind of changes that the batch has for this group.
     pub how: How,
 }
 
-/// The kind of write of a part.
+/// The kind of changes that a batch has for one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// DELETE of the exact image and CREATE of the same with the new weight.
+    /// DELETE of the exact image and CREATE of the same image with the new weights.
     Swap,
-    /// UPSERT of the image with the new weight.
+    /// UPSERT of the image with the new weights.
     Upsert,
 }
 
-/// An effect other than a write of weights.
+/// Something to carry out that is not a write of weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Errand {
-    /// Switches jobs of one side.
+    /// Switches jobs of one side on or off.
     Turn(TurnOrder),
     /// Calls a hook.
     Hook(Box<HookCall>),
 }
 
-/// A change of jobs to carry out.
+/// A change of jobs that is to be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TurnOrder {
-    /// Identifies it in answers.
+    /// The ID of the change of jobs, which its answer carries.
     pub turn_id: WriteId,
-    /// The side.
+    /// The side whose jobs are switched.
     pub side: JobSide,
     /// True to switch them on, false to switch them off.
     pub on: bool,
-    /// The jobs, by index, and how each is switched.
+    /// The jobs, by index in the plan, each with the way in which it is switched.
     pub halves: Vec<(usize, JobHalf)>,
-    /// The last moment at which it may be sent.
+    /// The last moment at which the change may be sent.
     pub send_by: Timestamp,
 }
 
-/// A call of a hook to make.
+/// A call of a hook that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCall {
-    /// Identifies the hook.
+    /// The hook and the point at which it is called.
     pub id: HookId,
-    /// Identifies this try in answers.
+    /// The ID of this try, which its answer carries.
     pub call_id: WriteId,
-    /// The idempotency key: the same for every try.
+    /// The idempotency key, which is the same for every try.
     pub key: String,
     /// The number of the try, from 1.
     pub number: u32,
-    /// True if the cutover goes on without the hook if this try fails.
+    /// True if this is the last try and the cutover goes on without the hook if it fails.
     pub gives_up: bool,
     /// The hook as the plan has it.
     pub hook: Hook,
-    /// The cause of the revert, if the hook is called at one.
+    /// The cause of the revert. `None` if the hook is not called during a revert.
     pub cause: Option<RevertCause>,
-    /// The time of the decision.
+    /// The time at which the call was decided.
     pub at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Calls that AWS denies: a hold of their own, because only a person can allow them (semantics L15).
+//! Calls that AWS denies. Each is a hold of its own, because only a person can allow it (semantics L15).
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use crate::evidence::reading::SeriesReading;
 use crate::hold::HoldReason;
 use crate::observation::{AlarmReading, ChangeReading, GroupReading, HistoryReading};
 
-/// The action that reads whether a change is in sync.
+/// The IAM action to read if a change is in sync.
 pub const GET_CHANGE: &str = "route53:GetChange";
 
-/// The action that reads alarms.
+/// The IAM action to read alarms.
 pub const DESCRIBE_ALARMS: &str = "cloudwatch:DescribeAlarms";
 
-/// The action that reads when alarms changed their state.
+/// The IAM action to read when alarms changed their states.
 pub const ALARM_HISTORY: &str = "cloudwatch:DescribeAlarmHistory";
 
-/// The action that reads metrics.
+/// The IAM action to read metrics.
 pub const METRIC_DATA: &str = "cloudwatch:GetMetricData";
 
-/// Returns the hold of a denied action.
+/// Returns the hold of a denied IAM action. `message` is the message of the refusal.
 pub fn hold(action: &str, message: &str) -> HoldReason {
     HoldReason::Denied {
         action: action.to_owned(),
@@ -29,6 +29,7 @@ pub fn hold(action: &str, message: &str) -> HoldReason {
     }
 }
 
+/// Returns the purpose of an IAM action, for people.
 fn needed_for(action: &str) -> &'static str {
     match action {
         GET_CHANGE => "to know when a change is on all of Route 53's name servers",
@@ -39,7 +40,7 @@ fn needed_for(action: &str) -> &'static str {
     }
 }
 
-/// Returns a hold for each action that was denied in this round.
+/// Returns a hold for each IAM action that was denied in this round.
 pub(super) fn holds(view: &View<'_>) -> Vec<HoldReason> {
     let seen = view.observation;
     let mut denied: BTreeMap<&str, &str> = BTreeMap::new();

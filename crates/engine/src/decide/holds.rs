@@ -17,10 +17,11 @@ use crate::record::GroupImage;
 use crate::state::State;
 use crate::verdict::{GateJudgements, Unknown, Verdict};
 
-/// The least time between two entries of an unchanged hold whose numbers changed (semantics E4).
+/// The shortest time between two entries of a hold of which only the numbers changed (semantics E4).
 const NUMBERS_EVERY: SignedDuration = SignedDuration::from_secs(600);
 
-/// Returns the hold's entry, if its subject changed, or if its numbers changed and the last entry is old enough.
+/// Returns the entry for the holds if a subject is new or gone, or if numbers changed and the last entry is old enough.
+/// `None` otherwise.
 pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> Option<Event> {
     if because
         .iter()
@@ -36,9 +37,9 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
     let stale = state
         .held_at
         .is_none_or(|at| now.duration_since(at) >= NUMBERS_EVERY);
-    // A hold that ended lately is not new: two controllers that see different things, and calls that fail now and then,
-    // would fill the journal. Its return is journaled early enough that the next return still counts as the same hold,
-    // which pages nobody.
+    // A hold that ended lately is not new. Otherwise two controllers that see different things, or calls that fail now
+    // and then, would fill the journal. Its return is journaled soon enough that the next return still counts as the
+    // same hold, which pages nobody.
     let mut new = false;
     for subject in &wanted {
         let ended_lately = match state.ended_holds.get(subject) {
@@ -55,16 +56,18 @@ pub(super) fn journal(state: &State, because: &[HoldReason], now: Timestamp) -> 
     }
 }
 
-/// Returns false for the hold that lasts only for the first reading of a process, which may find again what held before.
+/// Returns false for the hold that lasts only until a process has read the jobs for the first time. That reading may
+/// find again what held before.
 fn is_journaled(reason: &HoldReason) -> bool {
     !matches!(reason, HoldReason::JobsUnseen {})
 }
 
+/// Returns the subjects of these holds.
 fn subjects(reasons: &[HoldReason]) -> BTreeSet<HoldReason> {
     reasons.iter().map(HoldReason::subject).collect()
 }
 
-/// Returns every hold on the next step, except the bake, the approval and the phase itself.
+/// Returns every hold on the next step, except its bake, its approval and the phase itself.
 pub(super) fn blockers(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     reasons.extend(drift(view));
@@ -92,6 +95,7 @@ pub(super) fn blockers(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldR
     reasons
 }
 
+/// Returns the hold of drifted groups. `None` if nothing has drifted.
 fn drift(view: &View<'_>) -> Option<HoldReason> {
     let drifted = view.state.drift.as_ref()?;
     let records = &view.state.plan().records;
@@ -118,6 +122,7 @@ fn drift(view: &View<'_>) -> Option<HoldReason> {
     })
 }
 
+/// Returns the holds of gates that do not pass.
 fn gates(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     // The halt already says that the gate is red.
@@ -164,7 +169,7 @@ fn gates(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     once(reasons)
 }
 
-/// Returns a hold if a gate has been Unknown for longer than the plan allows.
+/// Returns a hold if a gate has been Unknown for longer than the plan allows. `since` is the time since which.
 fn too_long(view: &View<'_>, gate: &GateId, since: Option<Timestamp>) -> Option<HoldReason> {
     let since = unknown_too_long(view, since)?;
     Some(HoldReason::UnknownTooLong {
@@ -173,8 +178,8 @@ fn too_long(view: &View<'_>, gate: &GateId, since: Option<Timestamp>) -> Option<
     })
 }
 
-/// Keeps only the most telling hold about missing requests: the traffic that goes elsewhere, or else too few requests at
-/// one gate.
+/// Keeps one hold of those about missing requests, the one that explains most: traffic that goes elsewhere, or else too
+/// few requests at one gate.
 fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
     let most = reasons.iter().filter_map(telling).max();
     let mut kept = false;
@@ -189,7 +194,7 @@ fn once(mut reasons: Vec<HoldReason>) -> Vec<HoldReason> {
     reasons
 }
 
-/// Returns how much a hold about missing requests tells; none for other holds.
+/// Returns how much a hold about missing requests explains: the larger, the more. `None` for other holds.
 fn telling(reason: &HoldReason) -> Option<u8> {
     if matches!(reason, HoldReason::TrafficElsewhere { .. }) {
         return Some(3);
@@ -200,13 +205,14 @@ fn telling(reason: &HoldReason) -> Option<u8> {
     Some(gate.gate.tells_of_requests())
 }
 
-/// The time since which a gate has been Unknown, if that is longer than the plan allows.
+/// Returns the time since which a gate has been Unknown. `None` unless that is longer than the plan allows.
 fn unknown_too_long(view: &View<'_>, since: Option<Timestamp>) -> Option<Timestamp> {
     let allowed = view.state.plan().gates.unknown_for;
     since.filter(|since| *since < view.now && view.elapsed(*since) >= allowed)
 }
 
-/// The gate that has been Unknown for too long in a plan that says `on_unknown: revert`, and the time since which.
+/// Returns a gate that has been Unknown for too long, and the time since which. `None` if there is none, or if the plan
+/// does not say `on_unknown: revert`.
 pub(super) fn unknown_reverts(
     view: &View<'_>,
     judgement: &GateJudgements,
@@ -226,6 +232,7 @@ pub(super) fn unknown_reverts(
     None
 }
 
+/// Returns the holds of fallback alarms that do not pass.
 fn fallbacks(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     for (alarm, verdict) in &judgement.fallbacks {
@@ -240,7 +247,7 @@ fn fallbacks(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
             continue;
         }
         let message = match verdict {
-            // Fallbacks are alarms, which never have too little to judge.
+            // Fallback gates are alarms, which never have too little data to be judged.
             Verdict::Pass | Verdict::NotJudged(_) | Verdict::Unknown(Unknown::Denied(_)) => {
                 continue;
             }
@@ -261,6 +268,7 @@ fn fallbacks(view: &View<'_>, judgement: &GateJudgements) -> Vec<HoldReason> {
     reasons
 }
 
+/// Returns a hold if this machine's clock is wrong (semantics D3).
 fn clock(view: &View<'_>) -> Option<HoldReason> {
     if view.clock_went_back() {
         let message = format!(
@@ -277,6 +285,7 @@ fn clock(view: &View<'_>) -> Option<HoldReason> {
     Some(HoldReason::Clock { message })
 }
 
+/// Returns a hold if the plan file differs from the journal's plan, is gone, or cannot be read.
 fn plan_file(view: &View<'_>) -> Option<HoldReason> {
     let path = view.state.source.path.clone();
     match &view.observation.file {
@@ -313,6 +322,7 @@ fn plan_file(view: &View<'_>) -> Option<HoldReason> {
     }
 }
 
+/// Returns a hold for each group that cannot be read.
 fn unreadable(view: &View<'_>) -> Vec<HoldReason> {
     let mut reasons = Vec::new();
     let records = &view.state.plan().records;

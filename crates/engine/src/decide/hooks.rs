@@ -1,4 +1,4 @@
-//! Hooks: when each is called, and what it holds. A revert of traffic waits for none of them (I4).
+//! Hooks: when each is called, and what waits for it. A revert's weights wait for none of them (invariant I4).
 
 use jiff::SignedDuration;
 
@@ -11,14 +11,14 @@ use crate::hooks::{Hook, HookId, HookPoint, HookRun};
 use crate::plan::HoldOrRevert;
 use crate::state::Phase;
 
-/// The time after the end of a call within which its answer may still be on its way into the journal.
+/// The time after the end of a call within which its answer may not be in the journal yet.
 const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// The interval at which a hook that holds after all its tries failed is still tried again, so that nobody need tell the
-/// controller that it is fixed.
+/// The interval at which a hook that holds the cutover is called again after all its tries have failed. So the
+/// controller notices by itself when the hook works again.
 const AGAIN_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// Calls the hooks before step `number`, or waits for them; none if they are finished.
+/// Calls the hooks before step `number`, or waits for them. `None` if they are done.
 pub(super) fn before_step(view: &View<'_>, number: u16) -> Option<Decision> {
     if !view.state.has_started()
         && let Some(called) = run(view, HookPoint::BeforeStart, 0)
@@ -28,28 +28,28 @@ pub(super) fn before_step(view: &View<'_>, number: u16) -> Option<Decision> {
     run(view, HookPoint::BeforeStep, number)
 }
 
-/// Calls the hooks after the bake of step `number`, or waits for them; none if they are finished.
+/// Calls the hooks after the bake of step `number`, or waits for them. `None` if they are done.
 pub(super) fn after_step(view: &View<'_>, number: u16) -> Option<Decision> {
     run(view, HookPoint::AfterStep, number)
 }
 
-/// Calls the hooks before the cutover is completed, or waits for them; none if they are finished.
+/// Calls the hooks before the cutover is completed, or waits for them. `None` if they are done.
 pub(super) fn completed(view: &View<'_>) -> Option<Decision> {
     run(view, HookPoint::Completed, 0)
 }
 
-/// Calls the hooks during a revert, or waits for them; none if they are finished.
+/// Calls the hooks during a revert, or waits for them. `None` if they are done.
 pub(super) fn before_revert(view: &View<'_>) -> Option<Decision> {
     run(view, HookPoint::BeforeRevert, 0)
 }
 
-/// Calls the hooks after everything is back, or waits for them; none if they are finished.
+/// Calls the hooks after weights and jobs are back, or waits for them. `None` if they are done.
 pub(super) fn after_revert(view: &View<'_>) -> Option<Decision> {
     before_revert(view).or_else(|| run(view, HookPoint::AfterRevert, 0))
 }
 
-/// Returns the cause of a revert if a hook has failed for good and the plan says `on_failure: revert`. Before the first
-/// write there is nothing to revert: it holds.
+/// Returns the cause of a revert if a hook has failed for good and the plan says `on_failure: revert`. `None`
+/// otherwise, and before the first write, when there is nothing to revert.
 pub(super) fn reverts(view: &View<'_>) -> Option<RevertCause> {
     if !matches!(view.state.phase, Phase::Baking | Phase::Settling) {
         return None;
@@ -69,13 +69,14 @@ pub(super) fn reverts(view: &View<'_>) -> Option<RevertCause> {
     None
 }
 
+/// Returns the message of a hook's last failure; empty if there was none.
 fn said(run: &HookRun) -> String {
     let failed = run.failed.as_ref();
     failed.map_or_else(String::new, |(_, message)| message.clone())
 }
 
-/// Calls the first hook of a point that is not finished, or waits for it. Hooks are called one after the other, in the
-/// plan's order.
+/// Calls the first hook of a point that is not done, or waits for it. Hooks are called one after the other, in the
+/// plan's order. `None` if all are done.
 fn run(view: &View<'_>, point: HookPoint, step: u16) -> Option<Decision> {
     let share = view.state.plan().step(step).map(|step| step.share);
     for (hook, index) in view.state.plan().hooks.iter().zip(1_u32..) {
@@ -92,7 +93,7 @@ fn run(view: &View<'_>, point: HookPoint, step: u16) -> Option<Decision> {
     None
 }
 
-/// Calls one hook, or waits for it; none if it is finished.
+/// Calls one hook, or waits for it. `None` if it is done.
 fn go_on(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Option<Decision> {
     let over = run.failures >= hook.tries();
     if run.done || (over && !id.point.can_hold()) {
@@ -115,7 +116,7 @@ fn go_on(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Option<Deci
     }
     if let Some(call) = &run.call {
         let ours = view.observation.beside.under_way.contains(&call.call_id);
-        // The controller that made the call may be gone; then it is made again, with the same key.
+        // The controller that made the call may be gone. Then the hook is called again, with the same key.
         let lost_at = call.ends_by;
         if ours || view.now < lost_at {
             hold.wake_at = if ours { None } else { Some(lost_at) };
@@ -133,7 +134,7 @@ fn go_on(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Option<Deci
     Some(call_it(view, hook, id, run))
 }
 
-/// The pause after a failure: 1, 2, 4 … seconds; [`AGAIN_EVERY`] once all tries have failed.
+/// Returns the pause after a failure: 1, 2, 4 … seconds, and [`AGAIN_EVERY`] once all tries have failed.
 fn pause(hook: &Hook, run: &HookRun) -> SignedDuration {
     if run.failures >= hook.tries() {
         return AGAIN_EVERY;
@@ -141,6 +142,7 @@ fn pause(hook: &Hook, run: &HookRun) -> SignedDuration {
     Backoff::TRIES.after(run.failures)
 }
 
+/// Returns the decision to call a hook.
 fn call_it(view: &View<'_>, hook: &Hook, id: HookId, run: &HookRun) -> Decision {
     let call_id = view.next_write_id();
     let number = run.failures.saturating_add(1);

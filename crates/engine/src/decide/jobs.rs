@@ -1,7 +1,9 @@
-//! Jobs: one switch, old or new, never both. Off → read back → wait for running jobs to end → on → read back.
+//! Jobs move as one switch from one side to the other, and never run on both: switch off, read back, wait until running
+//! jobs have ended, switch on, read back.
 //!
-//! Traffic never waits for it: a revert's weights are written first, and the jobs follow (I4). Between the halves
-//! neither side runs; any controller that finds this goes on from there, and a person is paged if it lasts.
+//! Traffic never waits for jobs: a revert's weights are written first, and the jobs follow (invariant I4). Between the
+//! two parts neither side runs. Any controller that finds this goes on from there. A person is paged if it lasts too
+//! long.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -21,10 +23,10 @@ pub(super) use looks::wants_look;
 use looks::{FRESH, LOOK_MOVING, drift, held_since, unseen};
 use moving::{GAP_GRACE, gap, looked, moving, running};
 
-/// The least time for which the switch is put off if the firing times of many jobs leave no gap.
+/// The shortest time for which the switch waits if the many runs of jobs leave no gap.
 const FIRING_PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
-/// The number of failed changes in a row after which a person is paged.
+/// The number of failed changes of jobs in a row after which a person is paged.
 const FAILURES_TOLD: u32 = 3;
 
 /// Returns true if the cutover must not go on before the jobs have moved.
@@ -32,7 +34,7 @@ pub(super) fn pending(view: &View<'_>) -> bool {
     view.state.jobs_are_due(view.now) && view.state.jobs.rest_on() != Some(JobSide::New)
 }
 
-/// Returns the holds on steps: jobs that somebody else switched, or that cannot be read.
+/// Returns the holds on steps because of jobs that somebody else switched, or that cannot be read.
 pub(super) fn blockers(view: &View<'_>) -> Vec<HoldReason> {
     let Some(switch) = &view.state.plan().jobs else {
         return Vec::new();
@@ -45,13 +47,14 @@ pub(super) fn blockers(view: &View<'_>) -> Vec<HoldReason> {
     reasons
 }
 
-/// Moves the jobs forward when their moment has come; none if there is nothing to do about them.
+/// Moves the jobs forward once the plan's time for it has come. `None` if there is nothing to do about them. `blockers`
+/// are the holds on the next step.
 pub(super) fn forward(view: &View<'_>, blockers: &[HoldReason]) -> Option<Decision> {
     let switch = view.state.plan().jobs.as_ref()?;
     let begun = view.state.jobs.goal == Some(JobSide::New);
     match view.state.phase {
         Phase::Settling | Phase::Baking if pending(view) => {}
-        // A switch that was begun is finished, even if the step that it belongs to was amended.
+        // A switch that has begun is finished, even if an amended plan has another step for it.
         Phase::Settling | Phase::Baking if begun => {}
         Phase::Halted => return gap(view).map(Decision::hold),
         Phase::Waiting
@@ -72,7 +75,7 @@ pub(super) fn forward(view: &View<'_>, blockers: &[HoldReason]) -> Option<Decisi
     Some(begin(view, switch, blockers))
 }
 
-/// Takes the jobs back during a revert; none if they are back, or never moved.
+/// Moves the jobs back to the old side during a revert. `None` if they are there, or never moved.
 pub(super) fn back(view: &View<'_>) -> Option<Decision> {
     let switch = view.state.plan().jobs.as_ref()?;
     if view.state.jobs.are_back() {
@@ -90,8 +93,8 @@ pub(super) fn back(view: &View<'_>) -> Option<Decision> {
     Some(drive(view, switch, JobSide::Old))
 }
 
-/// Returns a hold on the end of a revert whose jobs were taken back: they were not read lately, or are not as we left
-/// them. A change of ours that outlived its controller is seen here.
+/// Returns a hold on the end of a revert if jobs that were moved back were not read lately, or are not as this attempt
+/// left them. This finds a change of jobs that took effect after its controller died. `None` if all is well.
 pub(super) fn astray(view: &View<'_>) -> Option<Decision> {
     let switch = view.state.plan().jobs.as_ref()?;
     let turned = &view.state.jobs.turned;
@@ -107,14 +110,15 @@ pub(super) fn astray(view: &View<'_>) -> Option<Decision> {
         if turned.contains(&half) {
             half.side == JobSide::Old
         } else {
-            // A half that we never switched is wanted as it is.
+            // A half that this attempt never switched may be on or off.
             looks::seen(view, half).is_some_and(|look| look.on)
         }
     });
     drifted.map(Decision::hold)
 }
 
-/// Resolves the change that is not read back yet. Nothing else is begun before.
+/// Resolves the change of jobs that is not read back yet. Nothing else is begun before. `None` if there is no such
+/// change.
 fn unresolved(view: &View<'_>) -> Option<Decision> {
     let turn = view.state.jobs.turn.as_ref()?;
     let switch = view.state.plan().jobs.as_ref()?;
@@ -145,7 +149,7 @@ fn unresolved(view: &View<'_>) -> Option<Decision> {
     }))
 }
 
-/// Begins the switch forward if nothing holds, every job is on its old side, and none fires about now.
+/// Begins the switch forward, if nothing holds it: every job is on its old side, and none runs at about this time.
 fn begin(view: &View<'_>, switch: &JobSwitch, blockers: &[HoldReason]) -> Decision {
     let mut hold = Decision {
         wake_at: Some(view.now + LOOK_MOVING),
@@ -176,7 +180,8 @@ fn begin(view: &View<'_>, switch: &JobSwitch, blockers: &[HoldReason]) -> Decisi
     hold
 }
 
-/// Returns a hold if the plan's window is shut. Asked only for a switch of its own; a step was already let in by its window.
+/// Returns a hold if the plan's window is shut. Only for a switch after the last bake: the window of a step has let its
+/// switch in already.
 fn window_shut(view: &View<'_>) -> Option<HoldReason> {
     let windows = view.state.plan().windows.as_ref()?;
     let opens_at = windows.next(view.now, SignedDuration::ZERO);
@@ -191,8 +196,8 @@ fn window_shut(view: &View<'_>) -> Option<HoldReason> {
     })
 }
 
-/// Returns a hold if a firing is too near on either side: a job that fires between the halves runs nowhere. If the firing
-/// times of many jobs leave no gap, the switch is put off for twice as long as any one of them could, and then begun.
+/// Returns a hold if a job runs too soon on either side, because a run between the two parts of a switch would be lost.
+/// If the runs of many jobs leave no gap, the switch waits twice as long as for any single job, and then begins anyway.
 fn fires_now(view: &View<'_>, switch: &JobSwitch) -> Option<HoldReason> {
     let away = switch.away.max(switch.wait);
     let mut busy: Vec<Busy> = Vec::new();
@@ -219,7 +224,7 @@ fn fires_now(view: &View<'_>, switch: &JobSwitch) -> Option<HoldReason> {
     Some(HoldReason::JobsFiring { until, since })
 }
 
-/// Goes on with the switch that was begun.
+/// Goes on with a switch that has begun.
 fn drive(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     let jobs = &view.state.jobs;
     if jobs.moved {
@@ -234,7 +239,8 @@ fn drive(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     }
 }
 
-/// Waits after a failed change: 1, 2, 4 … seconds. After [`FAILURES_TOLD`] failures a person is paged.
+/// Returns a hold while a failed change of jobs is not tried again: 1, 2, 4 … seconds. After [`FAILURES_TOLD`] failures
+/// in a row the hold pages. `None` if the wait is over.
 fn backs_off(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Option<Decision> {
     let jobs = &view.state.jobs;
     let again_at = jobs.failed_at? + Backoff::TRIES.after(jobs.failures);
@@ -303,15 +309,15 @@ fn leave(view: &View<'_>, switch: &JobSwitch, to: JobSide) -> Decision {
     order(view, switch, side, false, turn)
 }
 
-/// Waits until the side that is left has been off for `wait` and none of its jobs still runs; then the other side is
-/// switched on and read back.
+/// Waits until the side that is left has been off for the plan's `wait` and none of its jobs still runs. Then switches
+/// the other side on.
 fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -> Decision {
     let (jobs, left) = (&view.state.jobs, to.other());
-    // If that side was never switched on, nothing of it can run.
+    // If that side was never switched on, none of its jobs can run.
     let ran = to == JobSide::New || jobs.has_turned(left);
     let waited_at = if ran { off_at + switch.wait } else { off_at };
     let waited = waited_at <= view.now;
-    // A job may have started just before it was switched off: only a reading after the wait tells.
+    // A job may have started just before it was switched off. Only a reading after the wait shows that.
     let since = if waited { waited_at } else { off_at };
     let looks = match looked(view, switch, left, since) {
         Ok(looks) => looks,
@@ -324,7 +330,7 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
         }
     }
     if !on.is_empty() {
-        // Never both: somebody else switched these on again.
+        // Somebody else switched these on again. The jobs must never run on both sides.
         if is_forced(view) {
             return order(view, switch, left, false, on);
         }
@@ -344,7 +350,7 @@ fn arrive(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -
     switch_on(view, switch, to, off_at)
 }
 
-/// Switches on the side `to`, once the other side was off for long enough and is drained.
+/// Switches on the side `to`, once the other side has been off for long enough and none of its jobs still runs.
 fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp) -> Decision {
     let jobs = &view.state.jobs;
     let since = jobs.failed_at.max(Some(off_at)).unwrap_or(off_at);
@@ -356,11 +362,11 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
     for (index, look) in &looks {
         let half = HalfId::new(*index, to);
         let turned = jobs.turned.contains(&half);
-        // On the way back only jobs that we switched off are switched on again.
+        // During a revert only jobs that this attempt switched off are switched on again.
         let ours = to == JobSide::New || turned;
         let known = if turned { jobs.known.get(&half) } else { None };
         match (look.on, known) {
-            // A half that was last read off may be on now: our change may have landed late.
+            // A half that was last read off may be on now, because a change by this attempt may have taken effect late.
             (true, known) => foreign |= known.is_none() && to == JobSide::New,
             (false, Some(true)) => foreign = true,
             (false, _) if ours => {
@@ -394,7 +400,7 @@ fn switch_on(view: &View<'_>, switch: &JobSwitch, to: JobSide, off_at: Timestamp
     order(view, switch, to, true, turn)
 }
 
-/// Holds because somebody else switched jobs of this side: they are not switched over that change, and a person is paged.
+/// Holds because somebody else switched jobs. Their change is not overwritten, and a person is paged.
 fn foreign_hold(view: &View<'_>, switch: &JobSwitch, side: JobSide) -> Decision {
     let jobs = &view.state.jobs;
     let mut hold = moving(view);
@@ -409,13 +415,15 @@ fn foreign_hold(view: &View<'_>, switch: &JobSwitch, side: JobSide) -> Decision 
     hold
 }
 
-/// Returns true if a person asked for force: only that overrides somebody else's change (I8), and never so that both are on.
+/// Returns true if a person asked for force. Only that overrides a change by somebody else (invariant I8), and never so
+/// that both sides are on.
 fn is_forced(view: &View<'_>) -> bool {
     let revert = view.state.revert.as_ref();
     let forced = revert.is_some_and(|revert| revert.mode == RevertMode::Force);
     forced && view.state.jobs.goal == Some(JobSide::Old)
 }
 
+/// Returns the decision to switch these jobs of one side on or off.
 fn order(
     view: &View<'_>,
     switch: &JobSwitch,

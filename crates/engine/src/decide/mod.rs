@@ -1,7 +1,7 @@
-//! The decision: a pure function of the state (which carries the plan), what was seen, and the time.
+//! The decision: a pure function of the state (which carries the plan), the fleet, the readings and the time.
 //!
-//! One call decides one thing. The round appends its events, folds them, and decides again until there are none. So a
-//! cleared drift and the step that it held back happen in the same round.
+//! One call decides one thing. The round appends its events, folds them, and decides again until there are no more
+//! events. So a drift that clears and the step that it held back happen in the same round.
 
 mod active;
 mod advance;
@@ -34,13 +34,14 @@ use super::observation::{FileReading, Observation};
 use super::state::{Phase, State};
 use view::View;
 
-/// Decides one thing.
+/// Decides the next thing about a cutover.
 ///
-/// If [`Decision::takes_a_step`] is true, the caller appends the decision conditional on `@fleet` being at `fleet.seq`, and
-/// a start also conditional on the streams that it waits for. No other decision has these conditions.
+/// If [`Decision::takes_a_step`] is true, the caller appends the decision on the condition that `@fleet` is still at
+/// `fleet.seq`. A start also depends on the streams of the cutovers that it waits for. No other decision has these
+/// conditions.
 pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Timestamp) -> Decision {
     if let Some(damage) = fleet.damage(&state.name) {
-        // The state is only the last known one: a newer version's controller may be at work (I15).
+        // The state is only the last good one, and a controller of a newer version may be at work (invariant I15).
         return Decision {
             because: vec![damage.hold()],
             ..Decision::default()
@@ -59,13 +60,13 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
             reverting::asked_again(&view).unwrap_or_else(|| reverting::late_write(&view))
         }
         Phase::Reverting => reverting::decide(&view),
-        // Nothing more is ever written.
+        // Nothing is ever written for an abandoned cutover.
         Phase::Abandoned => Decision::default(),
         Phase::Waiting | Phase::Shifting | Phase::Settling | Phase::Baking | Phase::Halted => {
             active::decide(&view)
         }
     };
-    // Weights first: jobs and hooks follow only if there is nothing to decide about the weights.
+    // Weights come first. Jobs and hooks follow only if there is nothing to decide about the weights.
     if state.jobs_go_back() && decision.events.is_empty() && decision.order.is_none() {
         beside_a_revert(&view, &mut decision);
     }
@@ -90,7 +91,8 @@ pub fn decide(state: &State, fleet: &Fleet, observation: &Observation, now: Time
     decision
 }
 
-/// Returns a hold if the plan file has the name of this finished cutover but is another plan (semantics L9).
+/// Returns a hold if the plan file has the name of this finished cutover but holds another plan (semantics L9). `None`
+/// otherwise.
 pub fn name_used(state: &State, file: &FileReading) -> Option<HoldReason> {
     let FileReading::Plan(source) = file else {
         return None;
@@ -108,7 +110,7 @@ pub fn name_used(state: &State, file: &FileReading) -> Option<HoldReason> {
     })
 }
 
-/// Takes the jobs back and calls hooks during a revert.
+/// Adds what jobs and hooks need during a revert: they go back, and are called.
 fn beside_a_revert(view: &View<'_>, decision: &mut Decision) {
     for more in [hooks::before_revert(view), jobs::back(view)] {
         if let Some(more) = more {
@@ -120,12 +122,14 @@ fn beside_a_revert(view: &View<'_>, decision: &mut Decision) {
     }
 }
 
-/// Returns true if the plan's jobs must be read now by a process that last began to read them at `looked_at`.
+/// Returns true if this process must read the plan's jobs now. `looked_at` is the time at which its last reading of
+/// them began.
 pub fn wants_jobs(state: &State, looked_at: Option<Timestamp>, now: Timestamp) -> bool {
     jobs::wants_look(state, looked_at, now.max(state.last_at))
 }
 
-/// Returns true if the groups must be read before this cutover can be decided. `observation` need not hold groups yet.
+/// Returns true if the groups must be read before this cutover can be decided, be it only for the regular drift check.
+/// `observation` need not have readings of groups yet.
 pub fn wants_groups(
     state: &State,
     fleet: &Fleet,
@@ -139,7 +143,8 @@ pub fn wants_groups(
     wants_groups_if(due, state, fleet, observation, now)
 }
 
-/// Returns true if the groups must be read before this cutover can be decided, leaving aside the regular drift check.
+/// Returns true if the groups must be read before this cutover can be decided. The regular drift check is not
+/// considered.
 pub fn wants_groups_at_once(
     state: &State,
     fleet: &Fleet,
@@ -158,7 +163,7 @@ fn wants_groups_if(
     now: Timestamp,
 ) -> bool {
     if fleet.damage(&state.name).is_some() {
-        return due; // For people to see.
+        return due; // Nothing is decided: the reading is only shown to people.
     }
     let now = now.max(state.last_at);
     match state.phase {
@@ -167,7 +172,7 @@ fn wants_groups_if(
             state.write.is_some() && now.duration_since(state.phase_since) <= RESIDUE
         }
         Phase::Reverting | Phase::Shifting => !observation.in_flight,
-        // If a write was once intended, it may have landed after all (I14).
+        // If a write was intended earlier, it may have taken effect after all (invariant I14).
         Phase::Waiting if state.intended.is_empty() && !fleet.holds(state, now).is_empty() => false,
         Phase::Waiting | Phase::Settling | Phase::Baking | Phase::Halted => {
             let view = View {

@@ -1,4 +1,5 @@
-//! The revert: it goes on until Route 53 is read at the baseline, twice, a fence apart (semantics A3, A5, E3).
+//! Decisions about a revert. It goes on until the baseline was read twice, at least [`FENCE`] apart (semantics A3, A5,
+//! E3).
 
 use std::collections::BTreeMap;
 
@@ -30,31 +31,34 @@ const EAGER: Backoff = Backoff {
 /// The pause before an unfinished revert reads the groups again.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
-/// The pause before it reads them if they were not read in the round that decided the revert: the first write goes out
-/// within a second (DESIGN section 11).
+/// The pause before a revert reads the groups if they were not read in the round that decided it. It is short, so that
+/// the first write goes out within a second.
 const LOOK_AT_ONCE: SignedDuration = SignedDuration::from_millis(200);
 
-/// The least time between the two readings that must agree before somebody else's weights halt a revert (semantics M5).
+/// The shortest time between the two readings that must agree before weights of somebody else halt a revert (semantics
+/// M5).
 const READINGS_APART: SignedDuration = SignedDuration::from_secs(2);
 
-/// The time for which force has overwritten a group in vain before people are told.
+/// The time for which a forced revert has overwritten a group in vain before people are paged.
 const STUBBORN_AFTER: SignedDuration = SignedDuration::from_secs(5);
 
-/// The place of a group in a revert.
+/// The result of reading a group of a reverting cutover.
 enum RevertPlace {
-    /// At the baseline's weights.
+    /// The group has the baseline's weights.
     Back,
-    /// At weights that this attempt intended.
+    /// The group has weights that this attempt intended.
     Ours(Box<GroupImage>),
-    /// At somebody else's, or a member is gone, by two readings or because force overwrites it.
+    /// The group has weights of somebody else, or lacks a member. Two readings agree on it, or the revert overwrites it
+    /// by force.
     Foreign,
-    /// At somebody else's by one reading: one answer may be odd.
+    /// The group has weights of somebody else by one reading only, which may be a wrong reply.
     Doubtful,
-    /// Not read; the time since which reading fails, if it does.
+    /// The group was not read. If reading fails: the time since which.
     Unseen(Option<Timestamp>),
 }
 
-/// Reverts a completed cutover, or a reverted one once more, because a person asked for it (semantics L6).
+/// Reverts a completed cutover, or a reverted one once more, because a person asked for it (semantics L6). `None` if
+/// nobody asked.
 pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
     let rollback = view.state.rollback.as_ref()?;
     view.state.baseline.as_ref()?;
@@ -70,8 +74,8 @@ pub(super) fn asked_again(view: &View<'_>) -> Option<Decision> {
     }))
 }
 
-/// Looks for the unresolved write for a while after a revert: a process that was frozen before it sent may still send it
-/// (semantics A4).
+/// Watches an unresolved write for some time after a revert, because a process that froze before it sent the write may
+/// still send it. If the write takes effect, it is reverted too (semantics A4).
 pub(super) fn late_write(view: &View<'_>) -> Decision {
     let (Some(write), Phase::Reverted) = (&view.state.write, view.state.phase) else {
         return Decision::default();
@@ -106,7 +110,7 @@ pub(super) fn late_write(view: &View<'_>) -> Decision {
     })
 }
 
-/// Returns true if a group is read at exactly the weights of this write, and they are not the baseline's.
+/// Returns true if a group is read at exactly the weights of this write, and these are not the baseline's.
 fn has_landed(view: &View<'_>, write: &Write) -> bool {
     for target in &write.targets {
         if let Some(image) = view.image(target.group)
@@ -119,6 +123,7 @@ fn has_landed(view: &View<'_>, write: &Write) -> bool {
     false
 }
 
+/// Decides about a reverting cutover.
 pub(super) fn decide(view: &View<'_>) -> Decision {
     let Some(revert) = &view.state.revert else {
         return Decision::default();
@@ -177,7 +182,7 @@ pub(super) fn decide(view: &View<'_>) -> Decision {
     decision
 }
 
-/// Begins the revert anew with force, if a person asked for it while a gentle revert is under way.
+/// Begins the revert anew by force, if a person asked for that while a plain revert is under way. `None` otherwise.
 fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
     let rollback = view.state.rollback.as_ref()?;
     if rollback.mode != RevertMode::Force || revert.mode != RevertMode::Swap {
@@ -193,6 +198,7 @@ fn forced(view: &View<'_>, revert: &Revert) -> Option<Event> {
     })
 }
 
+/// Returns the weights that a group has in the baseline.
 fn baseline(view: &View<'_>, index: usize) -> Option<WeightPair> {
     view.state
         .baseline
@@ -201,6 +207,7 @@ fn baseline(view: &View<'_>, index: usize) -> Option<WeightPair> {
         .map(GroupImage::pair)
 }
 
+/// Returns the result of reading a group in this round.
 fn place(view: &View<'_>, revert: &Revert, index: usize) -> RevertPlace {
     let read_at = match view.observation.groups.get(index) {
         None | Some(GroupReading::NotRead) => return RevertPlace::Unseen(None),
@@ -214,20 +221,22 @@ fn place(view: &View<'_>, revert: &Revert, index: usize) -> RevertPlace {
         _ if defies_force(view, index) => RevertPlace::Doubtful,
         _ if revert.mode == RevertMode::Force => RevertPlace::Foreign,
         Some(_) => RevertPlace::Doubtful,
-        // A member that one answer leaves out may still be there.
+        // A member that is missing in one reply may still be there.
         None => RevertPlace::Unseen(None),
     }
 }
 
-/// Returns true if an earlier reading found the same in this group. [`foreign_seen`] has noted the present reading before.
+/// Returns true if an earlier reading found the same in this group. [`foreign_seen`] has recorded the present reading
+/// before.
 fn agrees(revert: &Revert, index: usize, read_at: Timestamp) -> bool {
     revert.foreign.as_ref().is_some_and(|seen| {
         seen.groups.contains_key(&index) && read_at.duration_since(seen.read_at) >= READINGS_APART
     })
 }
 
-/// Notes somebody else's weights in the groups, so that the next reading can confirm them; none if they are noted. Force
-/// overwrites them without that, unless no weighted record can be written over what was found.
+/// Returns an event for groups with weights of somebody else, so that the next reading can confirm them. `None` if they
+/// are recorded already. A forced revert needs no confirmation, unless Route 53 would refuse weighted records next to
+/// those that were found.
 fn foreign_seen(view: &View<'_>, revert: &Revert) -> Option<Event> {
     let forces = revert.mode == RevertMode::Force;
     let noted = revert.foreign.as_ref();
@@ -279,7 +288,7 @@ fn is_ours(view: &View<'_>, index: usize, pair: WeightPair) -> bool {
     intended || verified.is_some_and(|image| image.pair() == pair)
 }
 
-/// Confirms the baseline, at which all groups were read: a first time, or again after the fence.
+/// Confirms that all groups are at the baseline: a first time, or again at least [`FENCE`] later. Then the revert ends.
 fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     let groups = view.groups();
     let hold = Decision::hold(HoldReason::Reverting {
@@ -300,7 +309,7 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
         };
     }
     if !view.state.jobs.are_back() {
-        // The weights are back, but the revert does not end before the jobs are.
+        // The weights are back, but the revert does not end before the jobs are back too.
         return hold;
     }
     if let Some(mut wait) = jobs::astray(view) {
@@ -313,7 +322,8 @@ fn confirm(view: &View<'_>, revert: &Revert) -> Decision {
     ends(view)
 }
 
-/// Ends the revert, and notes members beside the baseline's that hold weight: their traffic has not come back.
+/// Ends the revert. Records members that hold weight although the baseline did not have it: their traffic has not come
+/// back.
 fn ends(view: &View<'_>) -> Decision {
     let mut members = Vec::new();
     let groups = view.state.plan().records.iter();
@@ -331,7 +341,8 @@ fn ends(view: &View<'_>) -> Decision {
     decision
 }
 
-/// The next full second: reverts that began within the same second share the pages of their confirming read.
+/// Returns the next full second. Reverts that began within the same second then share the pages of their confirming
+/// readings.
 fn full_second(at: Timestamp) -> Timestamp {
     let whole = Timestamp::from_second(at.as_second()).unwrap_or(at);
     if whole < at {
@@ -341,11 +352,11 @@ fn full_second(at: Timestamp) -> Timestamp {
     }
 }
 
-/// Returns `Ok` if every group was read after the fence. The time of the decision proves nothing: if the clock jumped ahead
-/// after the first reading, that reading would count as a second one.
+/// Checks that every group was read at `fence` or later. The time of the decision proves nothing. If the clock jumped
+/// ahead after the first reading, that reading would otherwise count as the second one.
 ///
 /// # Errors
-/// The time at which to read them for that.
+/// The time at which the groups must be read again.
 fn read_again(view: &View<'_>, fence: Timestamp) -> Result<(), Timestamp> {
     if view.now < fence {
         return Err(fence);
@@ -362,7 +373,8 @@ fn read_again(view: &View<'_>, fence: Timestamp) -> Result<(), Timestamp> {
     Ok(())
 }
 
-/// The time until which a write of ours without all its answers may still land (semantics A3).
+/// Returns the time until which a write of this attempt may still take effect (semantics A3). `None` if all its replies
+/// are known.
 fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
     let write = view.state.write.as_ref()?;
     if write.is_answered() {
@@ -371,7 +383,8 @@ fn may_land_until(view: &View<'_>) -> Option<Timestamp> {
     Some(write.perform_by + LATE)
 }
 
-/// Halts the revert on drift, which is the only cause for that, once everything else is back.
+/// Returns the event that halts the revert because of drift, once everything else is back. Nothing else halts a revert.
+/// `None` if it goes on.
 fn halt(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Event> {
     let landing = may_land_until(view).is_some_and(|until| view.now < until);
     if view.observation.in_flight || landing {
@@ -393,7 +406,7 @@ fn halt(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Even
             found.extend(astray(view, index));
         }
     }
-    // Force goes on for as long as it can write. It cannot if a record is there that excludes weighted ones.
+    // A forced revert goes on for as long as it can write. It cannot if a record is there that excludes weighted ones.
     if revert.mode == RevertMode::Force && found.iter().any(Astray::yields_to_force) {
         return None;
     }
@@ -402,7 +415,8 @@ fn halt(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Even
     })
 }
 
-/// Returns what somebody else changed in a group, as read in this round.
+/// Returns what somebody else changed in a group, as read in this round. `None` if there is no image to compare it
+/// with.
 fn astray(view: &View<'_>, index: usize) -> Option<Astray> {
     let group = view.state.plan().records.get(index)?;
     let verified = view.state.verified.as_ref().and_then(|all| all.get(index));
@@ -417,6 +431,7 @@ fn defies_force(view: &View<'_>, index: usize) -> bool {
     astray(view, index).is_some_and(|astray| !astray.yields_to_force())
 }
 
+/// Returns a hold if the revert cannot be finished now, with the reason. `None` if nothing is in its way.
 fn blocked(revert: &Revert, places: &[RevertPlace]) -> Option<HoldReason> {
     let unreadable = places
         .iter()
@@ -439,8 +454,8 @@ fn blocked(revert: &Revert, places: &[RevertPlace]) -> Option<HoldReason> {
     })
 }
 
-/// The time at which the next try is due after failures: 1, 2, 4 … seconds later. If only the transport fails, the waits
-/// stay short at first, because Route 53 has not asked for fewer calls.
+/// Returns the time at which the next try is due after failures: 1, 2, 4 … seconds later. If only the transport fails,
+/// the waits stay short at first, because Route 53 has not asked for fewer calls. `None` if nothing failed.
 fn retry_at(revert: &Revert) -> Option<Timestamp> {
     let failed_at = revert.failed_at?;
     let transport = revert.failed_class == Some(FailureClass::Transient);
@@ -452,14 +467,15 @@ fn retry_at(revert: &Revert) -> Option<Timestamp> {
     Some(failed_at + backoff.after(revert.failures))
 }
 
-/// The time at which force may overwrite a group again that somebody else keeps writing; none if it was not written yet.
-/// The waits double like those after a refusal.
+/// Returns the time at which a forced revert may overwrite a group again that somebody else keeps writing. The waits
+/// double like those after a refusal. `None` if the group was not written yet.
 fn overwritten_again_at(revert: &Revert, index: usize) -> Option<Timestamp> {
     let last = *revert.submitted.get(&index)?;
     let wait = SignedDuration::from_secs(last.duration_since(revert.at).as_secs());
     Some(last + wait.clamp(Backoff::TRIES.first, Backoff::TRIES.longest))
 }
 
+/// Returns the write that the revert needs now. `None` if there is nothing to write.
 fn order(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Order> {
     let force = revert.mode == RevertMode::Force;
     let mut parts = Vec::new();
@@ -514,7 +530,8 @@ fn order(view: &View<'_>, revert: &Revert, places: &[RevertPlace]) -> Option<Ord
     })
 }
 
-/// The last verified images with the baseline's weights.
+/// Returns the part of a write that upserts a group: its last verified image with the baseline's weights. `None` if
+/// there is no image.
 fn upsert(view: &View<'_>, index: usize, to: WeightPair) -> Option<Part> {
     let verified = view
         .state

@@ -1,4 +1,4 @@
-//! A step's write: sent, answered, read back (semantics A).
+//! Decisions about a step's write: it is sent, answered and read back (semantics A).
 
 use std::collections::BTreeMap;
 
@@ -24,16 +24,17 @@ const RESEND: Backoff = Backoff {
     longest: SignedDuration::from_secs(16),
 };
 
-/// The place of a group of an unresolved write.
+/// The result of reading a group of an unresolved write.
 enum StepPlace {
-    /// It has the step's weights.
+    /// The group has the step's weights.
     Moved(GroupImage),
-    /// It is as it was before the write.
+    /// The group is exactly as it was before the write.
     Before(GroupImage),
-    /// Somebody else changed it, or a member is gone.
+    /// Somebody else changed the group. `None` if a member is gone.
     Foreign(Option<GroupImage>),
 }
 
+/// Decides about a step whose weights are being written. `blockers` are the holds on the next step.
 pub(super) fn decide(
     view: &View<'_>,
     judgement: &GateJudgements,
@@ -62,12 +63,13 @@ pub(super) fn decide(
     waiting(view, write)
 }
 
-/// Resolves a write that was under way when the cutover halted. It is never sent again, not even after `retry`.
+/// Resolves a write that was under way when the cutover halted. It is never sent again, not even after `retry`. `None`
+/// if there is none, or if it may still take effect.
 pub(super) fn left_over(view: &View<'_>) -> Option<Decision> {
     abandon(view, view.state.write.as_ref()?)
 }
 
-/// Returns why the step can no longer be finished.
+/// Returns why the step can no longer be finished. `None` if it still can be.
 fn failed(view: &View<'_>) -> Option<String> {
     if view.observation.in_flight {
         return None;
@@ -88,7 +90,8 @@ fn failed(view: &View<'_>) -> Option<String> {
     ))
 }
 
-/// Returns true if a group has the step's weights and nobody else has changed it since: then there is something to revert.
+/// Returns true if a group has the step's weights and nobody else has changed it since. Then there is something to
+/// revert.
 fn has_moved_untouched(view: &View<'_>) -> bool {
     let Some(step) = view.state.plan().step(view.state.step) else {
         return false;
@@ -106,8 +109,8 @@ fn has_moved_untouched(view: &View<'_>) -> bool {
     false
 }
 
-/// Resolves the write by reading back: it has arrived, however late; or no reply ever came (its owner is gone) and it can no
-/// longer land, so that the step is decided afresh (semantics A2).
+/// Resolves the write by reading back (semantics A2). Either it has arrived, however late. Or no reply ever came,
+/// because its owner is gone, and it can no longer arrive: then the step is decided afresh. `None` if neither is known.
 fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
     let mine = write.owner == view.observation.me;
     let late = view.now >= write.perform_by;
@@ -136,12 +139,13 @@ fn read_back(view: &View<'_>, write: &Write) -> Option<Decision> {
     }
 }
 
-/// The images of all groups as read in this round, or none if one is missing.
+/// Returns the images of all groups as read in this round. `None` if one is missing.
 fn all_images(view: &View<'_>) -> Option<Vec<GroupImage>> {
     (0..view.groups()).map(|index| view.image(index)).collect()
 }
 
-/// Abandons the write once it can no longer land and all its groups were read: this reading is final.
+/// Abandons the write once it can no longer take effect and all its groups were read, so that this reading is final.
+/// `None` before that.
 fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
     let settled = write.is_answered() || view.now >= lands_until(view, write);
     if view.observation.in_flight || !settled {
@@ -150,9 +154,9 @@ fn abandon(view: &View<'_>, write: &Write) -> Option<Decision> {
     Some(give_up(view, write, places(view, write)?))
 }
 
-/// The time until which the write may still land, by this process's clock. Its owner knows what it has sent. Every other
-/// controller waits by AWS's clock plus the largest unnoticed skew of the owner's: a wrong clock here must not abandon a
-/// write that its owner is about to send (semantics A2, D3).
+/// Returns the time until which the write may still take effect, by this process's clock. Its owner knows what it has
+/// sent. Every other controller waits by AWS's clock, and adds the largest unnoticed error of the owner's clock.
+/// Otherwise a wrong clock here would abandon a write that its owner is about to send (semantics A2, D3).
 fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
     let until = write.perform_by + LATE;
     if write.owner == view.observation.me {
@@ -163,9 +167,9 @@ fn lands_until(view: &View<'_>, write: &Write) -> Timestamp {
     by_aws.unwrap_or(Timestamp::MAX)
 }
 
-/// Returns the entries that abandon a write. Nothing happened only if every group is read at the image before it.
-/// Somebody else changed a group that is at anything else, or that Route 53 accepted and that is back at the image before
-/// (semantics L1).
+/// Returns the entries that abandon a write. Nothing happened only if every group is read at the image before the
+/// write. A group that is read at anything else was changed by somebody else. So was a group that Route 53 accepted and
+/// that is read at the image before (semantics L1).
 fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, StepPlace>) -> Decision {
     let (mut moved, mut landed) = (BTreeMap::new(), Vec::new());
     let mut drifted: BTreeMap<usize, Option<GroupImage>> = BTreeMap::new();
@@ -193,7 +197,7 @@ fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, StepPlace>) -
         None => "somebody else changed the records before they were read back",
     };
     let mut events = Vec::new();
-    // The drift comes first: an attempt that has drifted has begun, and does not go back to its start.
+    // The drift comes first. An attempt that has drifted counts as begun, and does not go back to its start.
     if !drifted.is_empty() {
         events.push(view.drift_detected(drifted));
     }
@@ -209,9 +213,9 @@ fn give_up(view: &View<'_>, write: &Write, places: BTreeMap<usize, StepPlace>) -
     }
 }
 
-/// Sends the same write again while it may be sent, if its reply was lost and the groups were read as they were before it:
-/// a broken connection then costs only seconds. If the first send still arrives late, it writes the same as the second, or
-/// is refused, since both are compare-and-swaps of the same images (semantics L2).
+/// Sends the same write again while it may be sent, if its reply was lost and the groups were then read as they were
+/// before it. So a broken connection costs only seconds. If the first send still arrives late, it writes the same or is
+/// refused, because both are compare-and-swaps of the same images (semantics L2). `None` if it must not be sent now.
 fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Decision> {
     let lost_at = write.lost_at?;
     let mine = write.owner == view.observation.me;
@@ -250,11 +254,12 @@ fn resend(view: &View<'_>, write: &Write, blockers: &[HoldReason]) -> Option<Dec
     })
 }
 
-/// The time at which a write whose reply was lost may be sent again: 1, 2, 4 … seconds after the loss.
+/// Returns the time at which a write whose reply was lost may be sent again: 1, 2, 4 … seconds after the loss.
 fn resend_at(write: &Write, lost_at: Timestamp) -> Timestamp {
     lost_at + RESEND.after(write.losses)
 }
 
+/// Returns true if a group was read at `since` or later.
 fn was_read_after(view: &View<'_>, index: usize, since: Timestamp) -> bool {
     match view.observation.groups.get(index) {
         Some(GroupReading::Read { at, .. }) => *at >= since,
@@ -262,7 +267,7 @@ fn was_read_after(view: &View<'_>, index: usize, since: Timestamp) -> bool {
     }
 }
 
-/// The place of each group of the write; none if one of them was not read in this round.
+/// Returns the result of reading each group of the write. `None` if one of them was not read in this round.
 fn places(view: &View<'_>, write: &Write) -> Option<BTreeMap<usize, StepPlace>> {
     let mut places = BTreeMap::new();
     for target in &write.targets {
@@ -290,15 +295,15 @@ fn others_as_verified(view: &View<'_>, write: &Write) -> bool {
     true
 }
 
-/// Finishes a step that has moved in some zones only, as soon as nothing holds. If no group has the step's weights,
-/// because a person adopted others, the step waits for its turn like any other.
+/// Finishes a step that has moved some zones only, as soon as nothing holds it. If no group has the step's weights,
+/// because a person adopted others, the step waits for its approval and window like any other.
 fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     if !view.state.has_moved_in_step()
         && let Some(wait) = turn::wait(view, view.state.step)
     {
         return wait;
     }
-    // Nothing is written while a group has drifted; the hold says so.
+    // Nothing is written while a group has drifted, and another hold says so.
     if view.state.drift.is_some() && !has_moved_untouched(view) {
         return Decision::default();
     }
@@ -318,6 +323,7 @@ fn finish_zones(view: &View<'_>, blockers: &[HoldReason]) -> Decision {
     decision
 }
 
+/// Returns the hold of a write that is not resolved yet.
 fn waiting(view: &View<'_>, write: &Write) -> Decision {
     let last = view.state.abandoned_for.as_deref();
     let message = write.trouble().or(last).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! A step's turn: its approval and its window. Reverts, settling and baking ask neither (I4).
+//! The approval and the window of a step. Reverts, settling and baking wait for neither (invariant I4).
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +9,8 @@ use crate::observation::GroupReading;
 use crate::plan::HoldOrRevert;
 use crate::state::{Phase, State};
 
-/// Returns the holds of step `number`, gates aside: its approval, its window, or both; none if it may be taken.
+/// Returns the holds on step `number` by its approval and its window, with the time at which they may end. `None` if
+/// neither holds it.
 pub(super) fn wait(view: &View<'_>, number: u16) -> Option<Decision> {
     let shut = shut(view, number);
     let opens_at = match &shut {
@@ -33,7 +34,8 @@ pub(super) fn wait(view: &View<'_>, number: u16) -> Option<Decision> {
     })
 }
 
-/// Returns a hold if the plan's window is shut for step `number`, with the time at which it opens.
+/// Returns a hold if the plan's window is shut for step `number`, with the time at which it opens. `None` if it is
+/// open.
 fn shut(view: &View<'_>, number: u16) -> Option<HoldReason> {
     let windows = view.state.plan().windows.as_ref()?;
     let opens_at = windows.next(view.now, watched(view.state, number));
@@ -48,12 +50,13 @@ fn shut(view: &View<'_>, number: u16) -> Option<HoldReason> {
     })
 }
 
-/// The time for which a step is watched: it settles, then bakes.
+/// Returns the time for which a step is watched: it settles, then bakes.
 pub fn watched(state: &State, number: u16) -> SignedDuration {
     let bake = state.plan().step(number).map(|step| step.bake);
     state.settle_time().saturating_add(bake.unwrap_or_default())
 }
 
+/// Returns a hold if a step still needs an approval.
 fn approval(view: &View<'_>, step: u16) -> Option<HoldReason> {
     if view.state.is_approved(step) {
         return None;
@@ -64,7 +67,7 @@ fn approval(view: &View<'_>, step: u16) -> Option<HoldReason> {
     })
 }
 
-/// The time since which the step waits for its approval, if that is longer than the plan allows.
+/// Returns the time since which a step has waited for its approval. `None` unless that is longer than the plan allows.
 fn overdue_since(view: &View<'_>, step: u16) -> Option<Timestamp> {
     let timeout = view.state.plan().step(step)?.approval_timeout?;
     let (asked, since) = view.state.approval_asked?;
@@ -74,9 +77,9 @@ fn overdue_since(view: &View<'_>, step: u16) -> Option<Timestamp> {
     Some(since)
 }
 
-/// Returns the cause of a revert if an approval is overdue and the plan says `on_timeout: revert`.
+/// Returns the cause of a revert if an approval is overdue and the plan says `on_timeout: revert`. `None` otherwise.
 ///
-/// Drift is resolved first: an overdue approval is no emergency that would justify a revert over drifted records.
+/// Drift is resolved first. An overdue approval is no emergency that would justify a revert of drifted records.
 pub(super) fn timed_out(view: &View<'_>) -> Option<RevertCause> {
     let state = view.state;
     let step = state.verified_step + 1;
@@ -89,8 +92,8 @@ pub(super) fn timed_out(view: &View<'_>) -> Option<RevertCause> {
     Some(RevertCause::ApprovalTimeout { step, since })
 }
 
-/// Returns the journaled holds about the groups if they were not read in this round. Before the start is due they are read
-/// only now and then, and such a hold stays in between.
+/// Returns the journaled holds about the groups, if a group was not read in this round; empty otherwise. Before the
+/// start is due, groups are read only now and then, and these holds stay in between.
 pub(super) fn known_problems(view: &View<'_>) -> Vec<HoldReason> {
     let unread = view
         .observation

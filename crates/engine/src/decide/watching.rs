@@ -1,4 +1,4 @@
-//! Settling and baking.
+//! Decisions while a step settles or bakes.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,9 +17,11 @@ use crate::state::Phase;
 use crate::units::ChangeId;
 use crate::verdict::GateJudgements;
 
-/// The interval at which a running bake clock is journaled, so that a crash followed by a blind moment costs little.
+/// The interval at which a running bake clock is journaled. So a crash, followed by a time in which the gates cannot be
+/// read, costs little of the bake.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(3600);
 
+/// Decides about a step that settles.
 pub(super) fn settle(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     let step = view.state.verified_step;
     let mut events = Vec::new();
@@ -56,7 +58,7 @@ pub(super) fn settle(view: &View<'_>, judgement: &GateJudgements) -> Decision {
         return decision;
     }
     if jobs::pending(view) {
-        // The bake begins when the jobs run where they will stay.
+        // The bake begins when the jobs run on the side on which they will stay.
         return Decision::default();
     }
     let mut events = vec![Event::BakeStarted { step }];
@@ -69,7 +71,8 @@ pub(super) fn settle(view: &View<'_>, judgement: &GateJudgements) -> Decision {
     }
 }
 
-/// The time of the next `GetChange`: later and later, because hot polling is itself a source of throttling.
+/// Returns the time of the next `GetChange` call. The intervals grow, because frequent polling is itself a source of
+/// throttling.
 fn next_look(view: &View<'_>) -> Timestamp {
     let (least, most) = (SignedDuration::from_secs(5), SignedDuration::from_secs(30));
     let changes = view.state.changes.values();
@@ -79,7 +82,7 @@ fn next_look(view: &View<'_>) -> Timestamp {
     view.now + youngest.unwrap_or(least).clamp(least, most)
 }
 
-/// The first change that Route 53 has lost.
+/// Returns the first change that Route 53 no longer knows. `None` if there is none.
 fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
     for (id, change) in &view.state.changes {
         let lost = view.observation.changes.get(id) == Some(&ChangeReading::Unknown);
@@ -90,12 +93,13 @@ fn lost_change<'a>(view: &View<'a>) -> Option<&'a ChangeId> {
     None
 }
 
-/// Returns true if images must be written again to get a change that can be awaited. The groups must be read for that.
+/// Returns true if images must be written again to get a change that can be followed. The groups must be read for that.
 pub(super) fn lacks_a_change(view: &View<'_>) -> bool {
     !is_resubmitting(view)
         && (lost_change(view).is_some() || !view.state.groups_without_change().is_empty())
 }
 
+/// Returns true if a resubmission may still take effect, or if another write of this process is under way.
 fn is_resubmitting(view: &View<'_>) -> bool {
     if view.observation.in_flight {
         return true;
@@ -106,7 +110,7 @@ fn is_resubmitting(view: &View<'_>) -> bool {
     }
 }
 
-/// Writes unchanged images again if the change cannot be awaited (semantics A6).
+/// Writes unchanged images again if a change can no longer be followed (semantics A6). `None` if all can be.
 fn resubmit(view: &View<'_>) -> Option<Decision> {
     if !lacks_a_change(view) || !view.all_as_verified() {
         return None;
@@ -144,8 +148,8 @@ fn resubmit(view: &View<'_>) -> Option<Decision> {
     ))
 }
 
-/// Returns a hold for each change that is not in sync after ten minutes, and one if a group has no known change because no
-/// resubmission was accepted.
+/// Returns a hold for each change that is not in sync after ten minutes. Returns one more if a group is part of no
+/// known change, because no resubmission was accepted.
 fn late_changes(view: &View<'_>) -> Vec<HoldReason> {
     let mut late = Vec::new();
     for (id, change) in &view.state.changes {
@@ -178,14 +182,15 @@ fn late_changes(view: &View<'_>) -> Vec<HoldReason> {
     late
 }
 
-/// Returns true if the bake is over and the next step waits for a person or its window, so that nothing is read for it.
+/// Returns true if the bake is over and the next step waits for its approval or window. Nothing is read for the step
+/// until then.
 pub(super) fn waits_for_its_turn(view: &View<'_>) -> bool {
     let next = view.state.verified_step + 1;
     let more = next <= view.state.plan().step_count();
     view.state.bake.over && more && turn::wait(view, next).is_some()
 }
 
-/// Returns true if the bake is over, or would be if every gate passes now.
+/// Returns true if the bake is over, or would be over if every gate passes now.
 pub(super) fn bake_is_over(view: &View<'_>) -> bool {
     let Some(step) = view.state.plan().step(view.state.verified_step) else {
         return false;
@@ -195,19 +200,21 @@ pub(super) fn bake_is_over(view: &View<'_>) -> bool {
 }
 
 /// Returns true if the time since the reading before counts as bake: all gates pass, nothing has drifted, and the clock
-/// that measures it is right.
+/// that measures the time is right.
 pub(super) fn counts(view: &View<'_>, judgement: &GateJudgements) -> bool {
     judgement.passes() && view.state.drift.is_none() && view.skew().is_none()
 }
 
-/// Returns true if this clock is wrong now and was wrong at the reading before. Such a controller neither counts nor stops
-/// others from counting: two controllers, one of them with a wrong clock, would start and stop the bake by turns. And if
-/// the journal's last entry is ahead of this clock, a wrong clock may have written it: no bake ends by that time.
+/// Returns true if this machine's clock is wrong now and was wrong at the reading before, or if it is behind the
+/// journal's last entry. Such a controller neither starts nor stops the bake clock. Otherwise two controllers, one of
+/// them with a wrong clock, would start and stop it again and again. And an entry that is ahead of this clock may have
+/// a wrong time: no bake may end by it.
 fn knows_no_time(view: &View<'_>) -> bool {
     let was_wrong = view.observation.passed_at.is_none();
     view.clock_went_back() || (was_wrong && view.skew().is_some())
 }
 
+/// Decides about a step that bakes. `blockers` are the holds on the next step.
 pub(super) fn bake(
     view: &View<'_>,
     judgement: &GateJudgements,
@@ -221,7 +228,7 @@ pub(super) fn bake(
         return skip(view, asked, passing);
     }
     if view.clock_was_set() {
-        // The time counted before the clock was set stands, and the next reading starts the clock anew.
+        // The time that was counted before the clock was set stays. The next reading starts the bake clock anew.
         let events = stop_clock(view, view.observation.passed_at);
         return Decision {
             events,
@@ -255,8 +262,8 @@ pub(super) fn bake(
     baking(view, true)
 }
 
-/// Stops the bake clock at the last reading at which all gates passed. After a restart that reading is not known, and only
-/// the time in the journal is counted.
+/// Returns the event that stops the bake clock at `last_well_at`, the last reading at which all gates passed. After a
+/// restart that reading is not known, and only the time in the journal counts. Empty if the clock does not run.
 pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Vec<Event> {
     if view.state.phase != Phase::Baking {
         return Vec::new();
@@ -271,6 +278,7 @@ pub(super) fn stop_clock(view: &View<'_>, last_well_at: Option<Timestamp>) -> Ve
     }]
 }
 
+/// Decides a request to skip the bake of step `asked`. `passing` is true if the time now would count as bake.
 fn skip(view: &View<'_>, asked: u16, passing: bool) -> Decision {
     let step = view.state.verified_step;
     let skipped = asked == step && passing;
@@ -290,6 +298,7 @@ fn skip(view: &View<'_>, asked: u16, passing: bool) -> Decision {
     }
 }
 
+/// Returns the hold of a bake that is under way.
 fn baking(view: &View<'_>, passing: bool) -> Decision {
     let step = view.state.verified_step;
     let counted = view.state.bake.counted_at(view.now);

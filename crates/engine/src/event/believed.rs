@@ -1,5 +1,5 @@
-//! Limits on the times and lengths of an entry. Entries come from a file that others can write to; if a bake were added to a
-//! time at the end of the calendar, the controller would end, and all gates with it.
+//! Limits on the times and lengths in an entry. Others can write to the journal's file. A time near the end of the
+//! calendar would make a sum overflow, which would end the controller and so disarm all gates.
 
 use std::ops::RangeInclusive;
 
@@ -8,11 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Envelope, Event};
 use crate::plan::Plan;
 
-/// The accepted times, in seconds: a thousand years from both ends of the calendar (the years -9999 and 9999), so that no
-/// sum of lengths leaves it.
+/// The accepted times, in seconds since 1970. They stay a thousand years away from both ends of the calendar (the years
+/// -9999 and 9999), so that no sum with an accepted length leaves it.
 const SECS: RangeInclusive<i64> = -346_000_000_000..=221_000_000_000;
 
-/// The accepted lengths. Plan files allow none above ten years (`plan_file/durations.rs`).
+/// The accepted lengths: at most ten years, as in plan files (`plan_file/durations.rs`).
 const LENGTHS: RangeInclusive<SignedDuration> =
     SignedDuration::ZERO..=SignedDuration::from_hours(3_650 * 24);
 
@@ -20,7 +20,7 @@ const LENGTHS: RangeInclusive<SignedDuration> =
 const ATTEMPTS_MAX: u32 = 1_000_000;
 
 impl Envelope {
-    /// Returns why the entry cannot be right; none if it can.
+    /// Returns why the entry cannot be right, for people. `None` if it can be right.
     pub fn unbelievable(&self) -> Option<String> {
         if self.attempt > ATTEMPTS_MAX {
             return Some(format!("attempt {} cannot be right", self.attempt));
@@ -37,7 +37,8 @@ impl Envelope {
     }
 }
 
-/// Returns the times and lengths of an event that are used in sums. The end of a freeze is only ever compared.
+/// Returns the times and lengths of an event that are used in sums. The end of a freeze is only compared, so it is left
+/// out.
 #[expect(clippy::too_many_lines, reason = "one line an event")]
 fn counted(event: &Event) -> (Vec<Timestamp>, Vec<SignedDuration>) {
     let times = match event {
@@ -114,6 +115,7 @@ fn counted(event: &Event) -> (Vec<Timestamp>, Vec<SignedDuration>) {
     (times, Vec::new())
 }
 
+/// Returns all lengths of a plan that are used in sums.
 fn lengths(plan: &Plan) -> Vec<SignedDuration> {
     let mut lengths = vec![plan.gates.unknown_for];
     lengths.extend(plan.settle);

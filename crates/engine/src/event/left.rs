@@ -1,4 +1,4 @@
-//! The records, writes, jobs and hooks that an end other than the planned one leaves behind.
+//! The records, writes, jobs and hooks that remain if a cutover ends in another way than planned.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use crate::jobs::JobSide;
 use crate::record::GroupName;
 use crate::units::WeightPair;
 
-/// The records that a person accepted as the end of a cutover.
+/// The records that a person accepted as the end of a cutover (semantics L8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedEnd {
-    /// The reason given.
+    /// The reason that the person gave.
     pub reason: String,
     /// The groups that are not as the last step left them.
     pub found: Vec<Astray>,
@@ -22,37 +22,37 @@ pub struct AdoptedEnd {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "left", rename_all = "snake_case")]
 pub enum LeftBehind {
-    /// A group, at the weights that were last read.
+    /// A group, with its weights as last verified.
     Weights {
-        /// The group.
+        /// The group's name and type.
         group: GroupName,
-        /// Its weights.
+        /// The weights of its two members.
         weights: WeightPair,
     },
     /// A group that somebody else changed.
     Changed {
-        /// The records that are there.
+        /// The expected weights, and the records that are there instead.
         astray: Astray,
     },
-    /// A write that is not resolved may still land.
+    /// A write that is not resolved and may still take effect.
     Write {
-        /// The step that it was for.
+        /// The number of the step that it was for, from 1.
         step: u16,
-        /// The time until which it may land.
+        /// The time until which it may take effect.
         until: Timestamp,
     },
-    /// The revert that was under way: a write of it may still land within a minute.
+    /// A revert that was under way. A write of it may still take effect within a minute.
     Revert {},
-    /// The jobs.
+    /// The jobs, as far as they have moved.
     Jobs {
-        /// The jobs, by name.
+        /// The names of the jobs.
         jobs: Vec<String>,
-        /// The side that they run on; none if they are on neither.
+        /// The side that they run on. `None` if they run on neither.
         on: Option<JobSide>,
     },
     /// A hook that was called and has not answered.
     Hook {
-        /// The hook.
+        /// The hook and the point at which it was called.
         hook: HookId,
     },
 }

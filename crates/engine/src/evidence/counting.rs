@@ -1,4 +1,4 @@
-//! Counts the requests of a step and of a whole run, from the readings since the last [`Tally`].
+//! Counts the requests of a step and of a whole attempt, from the readings since the last journaled [`Tally`].
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,21 @@ use super::sequential::fixed::{float, natural};
 use super::tally::{Latest, Tally};
 use crate::state::{FIRST_WRITE_SLACK, State};
 
-/// How often the tally is journaled while nothing else happens. The minutes since then are read again at no extra cost:
-/// `CloudWatch` charges by the metric, however long the range. An entry with a comparison has some 4 KiB.
+/// The interval at which the tally is journaled while nothing else happens. Reading the minutes since then again costs
+/// nothing, because `CloudWatch` charges by the metric, however long the range. An entry with a comparison has about 4
+/// KiB.
 pub const COUNT_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
-/// The comparison begins with the old side's last day before the start, for its bursts.
+/// The time before the start from which the old side's errors are counted, to learn how they come in bursts.
 const BEFORE_START: SignedDuration = SignedDuration::from_hours(24);
 
-/// The time from which the rate of requests is estimated.
+/// The time over which the present rate of requests is measured.
 const RATE_OVER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The furthest time that is predicted.
+/// The longest time that is predicted.
 const FORESEEN_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// The minute at which the readings of counts must begin; `None` before the first write.
+/// Returns the minute at which readings of counts must begin. `None` before the first write.
 pub fn count_from(state: &State) -> Option<Timestamp> {
     let first_write = state.first_write?;
     if let Some(tally) = &state.measured.tally {
@@ -38,7 +39,7 @@ pub fn count_from(state: &State) -> Option<Timestamp> {
     })
 }
 
-/// All series that are counted.
+/// Returns all series that are counted.
 fn counts(measures: &Measures) -> impl Iterator<Item = &Query> {
     let traffic = measures
         .traffic
@@ -52,19 +53,21 @@ fn counts(measures: &Measures) -> impl Iterator<Item = &Query> {
     traffic.chain(compared)
 }
 
-/// The counts as they are judged and as they are journaled.
+/// The counts up to now: all, and those that no longer change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpToDate {
-    /// Every minute that was read.
+    /// The counts of every minute that was read.
     pub all: Tally,
-    /// The minutes that no longer change ([`READ_AGAIN`]); later ones are read again, and count as they are then.
+    /// The counts of the minutes that no longer change ([`READ_AGAIN`]). Later minutes are read again, and count as
+    /// they are then.
     pub settled: Tally,
 }
 
-/// The tally with every minute that was read since it was journaled; unchanged if a series could not be read. `None`
-/// before the first write.
+/// Returns the journaled counts with every minute that was read since then. If a series could not be read, no minute is
+/// added. `None` before the first write.
 ///
-/// A minute counts once, however the readings were cut: only minutes from the tally's end on are taken, in order.
+/// Each minute counts once, however the minutes were divided into readings: only minutes after the journaled ones are
+/// added, in order.
 pub fn up_to_date(state: &State, readings: &Readings) -> Option<UpToDate> {
     let measures = &state.plan().gates.measures;
     let from = count_from(state)?;
@@ -89,7 +92,7 @@ pub fn up_to_date(state: &State, readings: &Readings) -> Option<UpToDate> {
     })
 }
 
-/// Adds the minutes from the tally's end to `until`, if there are any.
+/// Adds the minutes from the end of `tally` to `until`, if there are any.
 fn count(mut tally: Tally, state: &State, readings: &Readings, until: Timestamp) -> Tally {
     let measures = &state.plan().gates.measures;
     let range = (tally.until, until.max(tally.until));
@@ -110,11 +113,11 @@ fn count(mut tally: Tally, state: &State, readings: &Readings, until: Timestamp)
             None
         };
         for mut look in looks(&gate.new, &gate.old, readings, range) {
-            // An old side without weight has only stragglers, which prove nothing about it.
+            // An old side without weight has only late requests, which prove nothing about it.
             if idle_from.is_some_and(|from| look.minute >= from) {
                 continue;
             }
-            // Requests to the new side before the start were tests or probes, not traffic.
+            // Requests to the new side before the start were tests or probes, and not traffic.
             if started.is_none_or(|started| look.minute < started) {
                 (look.new_requests, look.new_errors) = (0, 0);
             }
@@ -125,7 +128,8 @@ fn count(mut tally: Tally, state: &State, readings: &Readings, until: Timestamp)
     tally
 }
 
-/// The end of the minutes that were read of all these series; `None` if one of them was not read, or if there are none.
+/// Returns the end of the minutes that were read of all these series. `None` if one of them was not read, or if there
+/// are none.
 pub(super) fn covered<'q>(
     queries: impl Iterator<Item = &'q Query>,
     readings: &Readings,
@@ -140,7 +144,7 @@ pub(super) fn covered<'q>(
     covered
 }
 
-/// The minutes of both sides in `[from, until)`, in order.
+/// Returns the requests of both sides in each minute of `range`, in order. Minutes without a datapoint are left out.
 pub(super) fn looks(
     new: &Counted,
     old: &Counted,
@@ -171,13 +175,14 @@ pub(super) fn looks(
     looks
 }
 
-/// The count of a minute as a whole number; 0 without a datapoint.
+/// Returns the count of a minute as a whole number; 0 without a datapoint.
 fn at(counts: &BTreeMap<Timestamp, Number>, minute: Timestamp) -> u64 {
     let number = counts.get(&minute).copied();
     number.unwrap_or(Number::ZERO).whole()
 }
 
-/// The sums over several series in `[from, until)`; a series without a datapoint counts as zero there.
+/// Returns the sum of several series for each period in `[from, until)`. A series without a datapoint counts as zero
+/// there.
 pub(super) fn sums(
     queries: &[Query],
     readings: &Readings,
@@ -201,7 +206,7 @@ pub(super) fn sums(
     numbers
 }
 
-/// All datapoints of several series in `[from, until)` together.
+/// Returns the sum of all datapoints of several series in `[from, until)`.
 pub(super) fn sum(
     queries: &[Query],
     readings: &Readings,
@@ -219,13 +224,13 @@ pub(super) fn sum(
     sum
 }
 
-/// As [`sum`], as a whole number.
+/// Returns the same as [`sum`], as a whole number.
 pub(super) fn total(queries: &[Query], readings: &Readings, range: (Timestamp, Timestamp)) -> u64 {
     natural(sum(queries, readings, range))
 }
 
-/// About when `missing` more requests will have come, at the rate of the last [`RATE_OVER`], but not before `since`;
-/// `None` if none come, or not within [`FORESEEN_MAX`].
+/// Returns about when `missing` more requests will have come, at the rate of the last [`RATE_OVER`], or since `since`
+/// if that is later. `None` if no requests come, or if it takes longer than [`FORESEEN_MAX`].
 pub(super) fn came_at(
     queries: &[Query],
     readings: &Readings,
@@ -247,7 +252,8 @@ pub(super) fn came_at(
     until.checked_add(SignedDuration::from_mins(more)).ok()
 }
 
-/// The minutes that were read of all these series; `None` if one was not read.
+/// Returns the beginning and the end of the minutes that were read of all these series. `None` if one was not read, or
+/// if there are none.
 pub(super) fn read_over(queries: &[Query], readings: &Readings) -> Option<(Timestamp, Timestamp)> {
     let mut over: Option<(Timestamp, Timestamp)> = None;
     for query in queries {
@@ -262,8 +268,8 @@ pub(super) fn read_over(queries: &[Query], readings: &Readings) -> Option<(Times
     over
 }
 
-/// Returns true if the tally is to be journaled although nothing else happens: once the old side's last day is in it,
-/// and then every [`COUNT_EVERY`].
+/// Returns true if the tally must be journaled although nothing else happens: as soon as it has its first minutes, and
+/// then every [`COUNT_EVERY`].
 pub fn is_due(state: &State, tally: &Tally) -> bool {
     let Some(from) = count_from(state) else {
         return false;
@@ -273,7 +279,7 @@ pub fn is_due(state: &State, tally: &Tally) -> bool {
     new >= COUNT_EVERY || (first && new > SignedDuration::ZERO)
 }
 
-/// The values of each metric when the step was taken, and now.
+/// Returns the values of each metric when the step was taken, and now.
 pub fn before_and_after(state: &State, now: &[Latest]) -> Vec<BeforeAfter> {
     let mut all = Vec::new();
     for latest in now {

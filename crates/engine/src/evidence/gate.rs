@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 use super::number::Number;
 use crate::units::{AlarmId, Share, shown_alarm};
 
-/// Names one gate of a plan. For an alarm it is written exactly as the alarm's own name.
+/// Identifies one gate of a plan. In JSON an alarm's ID is the same as its `AlarmId`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GateId {
-    /// The kind of gate.
+    /// The kind of gate. Left out of JSON for an alarm.
     #[serde(default, skip_serializing_if = "is_alarm")]
     pub gate: GateKind,
-    /// An alarm's region; `None` means the plan's, or the environment's.
+    /// The alarm's region. `None` means the plan's region, or else the environment's. Always `None` for other gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The name of the alarm, the metric or the measure.
+    /// The name of the alarm or metric; `traffic` or `regression` for the gates of these kinds.
     pub name: String,
 }
 
@@ -26,14 +26,14 @@ pub struct GateId {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum GateKind {
-    /// A CloudWatch alarm.
+    /// An alarm of CloudWatch.
     #[default]
     Alarm,
     /// A metric with a bound.
     Metric,
     /// The comparison of the new side with the old one.
     Regression,
-    /// A check that the traffic moved, and that there is enough of it.
+    /// A check that the traffic follows the weights, and that there is enough of it.
     Traffic,
     /// A check that a metric does not climb toward its limit.
     Trend,
@@ -72,7 +72,7 @@ fn is_alarm(kind: &GateKind) -> bool {
 }
 
 impl GateId {
-    /// A gate that is not an alarm.
+    /// Returns the ID of a gate that is not an alarm.
     pub fn of(gate: GateKind, name: &str) -> Self {
         Self {
             gate,
@@ -110,7 +110,7 @@ impl fmt::Display for GateId {
     }
 }
 
-/// The unit of a number.
+/// The unit of a measured number.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -125,18 +125,18 @@ pub enum Unit {
     Millis,
 }
 
-/// A bound that a reading must not cross.
+/// A bound that the values of a metric must not cross.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// Readings above it are bad.
+    /// Values above this number are beyond the bound.
     Max(Number),
-    /// Readings below it are bad.
+    /// Values below this number are beyond the bound.
     Min(Number),
 }
 
 impl Bound {
-    /// Returns true if a reading is on the bad side.
+    /// Returns true if a value is beyond the bound.
     pub fn is_broken_by(self, value: Number) -> bool {
         match self {
             Self::Max(most) => value > most,
@@ -144,7 +144,7 @@ impl Bound {
         }
     }
 
-    /// The worse of two readings.
+    /// Returns the worse of two values: the larger for a maximum, the smaller for a minimum.
     pub fn worse(self, one: Number, other: Number) -> Number {
         match self {
             Self::Max(_) => one.max(other),
@@ -153,61 +153,61 @@ impl Bound {
     }
 }
 
-/// A metric beyond its bound.
+/// The datapoints of a metric that are beyond its bound.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Beyond {
-    /// The worst of the datapoints.
+    /// The worst datapoint, in `unit`.
     pub value: Number,
-    /// The bound that must not be crossed.
+    /// The bound that the datapoints crossed.
     pub bound: Bound,
     /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// The number of datapoints that crossed it.
+    /// The number of datapoints beyond the bound.
     pub points: u32,
-    /// The number of datapoints that were looked at.
+    /// The number of datapoints in the window that was judged.
     pub of: u32,
-    /// The old side's worst datapoint; `None` if the old side is not measured.
+    /// The old side's worst datapoint in that window. `None` if the old side is not measured or has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Number>,
 }
 
-/// The gates and readings at the moment of a revert, so that the entry explains itself.
+/// The gate, shares and values at the moment of a revert. They explain the revert's entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Attribution {
-    /// The gate that failed; `None` if the cause was not a gate.
+    /// The gate that failed. `None` if the cause was not a gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateId>,
-    /// The step that was watched.
+    /// The number of the step that was watched, from 1.
     pub step: u16,
     /// The new side's share by the weights.
     pub intended: Share,
-    /// The new side's share of the requests in the last hour, in percent; `None` if they are not counted.
+    /// The new side's share of the requests in the last hour, in percent. `None` if requests are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Number>,
     /// The values of each metric when the step was taken, and now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<BeforeAfter>,
-    /// The old side showed the same; `None` if it is not measured.
+    /// True if the gate fails on the old side too. `None` if the old side is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_too: Option<bool>,
 }
 
-/// One metric before a step and after it.
+/// The values of one metric before a step and after it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BeforeAfter {
-    /// The metric.
+    /// The name of the metric gate.
     pub name: String,
     /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// The new side when the step was taken; `None` if there was no datapoint.
+    /// The new side's value when the step was taken. `None` if there was no datapoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Number>,
-    /// The new side now.
+    /// The new side's value now. `None` if there is no datapoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Number>,
-    /// The old side now; `None` if it is not measured.
+    /// The old side's value now. `None` if there is no datapoint or the old side is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Number>,
 }

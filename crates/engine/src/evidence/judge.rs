@@ -15,17 +15,19 @@ pub use super::traffic::observed;
 /// The judgements of all metric gates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Weighed {
-    /// The gates, in the plan's order: metrics, the comparison, the traffic, trends.
+    /// Each gate with its verdict: first the metrics, then the comparison, the traffic and the trends.
     pub gates: Vec<(GateId, Verdict)>,
-    /// Those that fail on the old side too.
+    /// The gates that fail on the old side too.
     pub old_too: Vec<GateId>,
-    /// Metrics with datapoints beyond their bounds, but too few for the gate to fail: no step is taken meanwhile.
+    /// The holds of metrics with datapoints beyond their bounds, but too few for the gate to fail. No step is taken
+    /// meanwhile.
     pub near: Vec<HoldReason>,
-    /// The counts of minutes that no longer change, and the metrics' last values. This is journaled.
+    /// The counts of the minutes that no longer change, and the metrics' last values. These are journaled. `None`
+    /// before the first write.
     pub settled: Option<Tally>,
-    /// The counts so far, and the metrics' last values; `None` before the first write.
+    /// The counts of all minutes so far, and the metrics' last values. `None` before the first write.
     pub tally: Option<Tally>,
-    /// The share of the requests; `None` if they are not counted.
+    /// The observed share of the requests. `None` if requests are not counted or could not be read.
     pub observed: Option<Observed>,
 }
 
@@ -68,7 +70,7 @@ pub fn weigh(state: &State, readings: &Readings) -> Weighed {
     weighed
 }
 
-/// The gates and readings at the moment of a revert; `None` for plans that watch only alarms.
+/// Returns the gate, shares and values at the moment of a revert. `None` for a plan that watches only alarms.
 pub fn attribution(state: &State, weighed: &Weighed, gate: Option<&GateId>) -> Option<Attribution> {
     let measures = &state.plan().gates.measures;
     if measures.is_empty() {

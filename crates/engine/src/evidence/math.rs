@@ -1,14 +1,14 @@
-//! Finds the words in metric math that name series. `CloudWatch` computes the expressions.
+//! Finds the names of series in metric math. `CloudWatch` computes the expressions.
 //!
 //! Series of many cutovers are read in one call, and in a call every expression can use the names of all series. So an
-//! expression may name only its own inputs: any other name could be a series of another cutover.
+//! expression may name only its own inputs. Any other name could be a series of another cutover.
 //!
 //! Source: `CloudWatch` User Guide, "Using metric math"; API Reference, `MetricDataQuery` (an identifier begins with a
 //! lower-case letter, and has letters, digits and underscores).
 
 use std::fmt;
 
-/// The functions and constants of metric math. All of them are upper-case; no identifier is.
+/// The functions and constants of metric math. All of them are in upper case, and no name of a series is.
 const WORDS: &[&str] = &[
     "ABS",
     "AND",
@@ -56,14 +56,14 @@ const WORDS: &[&str] = &[
     "YEAR",
 ];
 
-/// The reason why an expression cannot be used.
+/// Why an expression cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mistake {
-    /// It names a series that is not one of its inputs.
+    /// The expression names this series, which is not one of its inputs.
     Undefined(String),
-    /// It takes all series of the call.
+    /// The expression uses all series of the call.
     Everything,
-    /// There is no such function.
+    /// There is no function of this name.
     NoFunction(String),
     /// A bracket or a quote is not closed, or not opened.
     Unclosed,
@@ -89,25 +89,25 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// A piece of an expression.
+/// A part of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece<'e> {
-    /// A word: the name of a series, or of a function.
+    /// A word: the name of a series or of a function.
     Word(&'e str),
-    /// Text in quotes, with them.
+    /// A text with its quotes.
     Quoted(&'e str),
-    /// Numbers, operators, spaces.
+    /// Numbers, operators and spaces.
     Other(&'e str),
 }
 
-/// The pieces of an expression, in order; together they are the expression.
+/// Returns the parts of an expression in order. Joined, they are the expression.
 pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = expression;
     while let Some(first) = rest.chars().next() {
         let end = match first {
             '\'' | '"' => rest[1..].find(first).map(|at| at + 2),
-            // `1e5` and `0.99` are numbers, not words.
+            // `1e5` and `0.99` are numbers, and not words.
             '0'..='9' => rest.find(|sign| !is_word(sign) && sign != '.'),
             _ if is_word(first) => rest.find(|sign| !is_word(sign)),
             _ => rest.find(|sign| is_word(sign) || matches!(sign, '\'' | '"')),
@@ -124,11 +124,13 @@ pub fn pieces(expression: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// Returns true if a character can be part of a word.
 fn is_word(sign: char) -> bool {
     sign.is_ascii_alphanumeric() || sign == '_'
 }
 
-/// The first mistake of an expression, if it has one. `is_input` tells its inputs.
+/// Returns the first mistake of an expression. `None` if it has none. `is_input` returns true for the names of its
+/// inputs.
 pub fn mistake(expression: &str, is_input: impl Fn(&str) -> bool) -> Option<Mistake> {
     let mut open: Vec<char> = Vec::new();
     for piece in pieces(expression) {

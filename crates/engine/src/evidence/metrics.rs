@@ -3,8 +3,8 @@
 //! A datapoint that is missing, or that has too few requests, might have been beyond the bound too. If the datapoints
 //! beyond the bound and those that might be are M together, the gate does not pass.
 //!
-//! Datapoints come late, and change. The windows that ended in the last minutes ([`READ_AGAIN`]) are judged again at
-//! each look, so that M of N that turn out to be beyond the bound afterwards fail the gate too.
+//! Datapoints come late, and change. The windows that ended within the last minutes ([`READ_AGAIN`]) are judged again
+//! in each round. So the gate also fails if M of N datapoints are found beyond the bound afterwards.
 
 use std::collections::BTreeMap;
 
@@ -22,36 +22,39 @@ use super::verdict::{GateResult, Unknown, Verdict, unread};
 use crate::hold::{HoldReason, RevertCause};
 use crate::state::State;
 
-/// One side in the window.
+/// The datapoints of one side in a window, counted by kind.
 #[derive(Default)]
 struct Window {
-    /// Its datapoints.
+    /// The datapoints by the start of their periods.
     points: BTreeMap<Timestamp, Number>,
-    /// Datapoints beyond the bound, with enough requests.
+    /// The number of datapoints beyond the bound that have enough requests.
     crossed: u16,
-    /// Datapoints beyond the bound, with too few requests.
+    /// The number of datapoints beyond the bound that have too few requests.
     faint: u16,
-    /// The whole window as one datapoint, if that is beyond the bound and has enough requests or errors.
+    /// The rate of the whole window. `None` unless it is beyond the bound and the window has enough requests or errors.
     pooled: Option<Number>,
-    /// Watched periods without a datapoint although there were requests, or although requests are not counted.
+    /// The number of watched periods without a datapoint although there were requests, or although requests are not
+    /// counted.
     lost: u16,
-    /// Watched periods without a datapoint because there were no requests.
+    /// The number of watched periods without a datapoint because there were no requests.
     idle: u16,
 }
 
 impl Window {
-    /// Returns true if enough datapoints are beyond the bound. Faint ones count if the whole window is beyond it too.
+    /// Returns true if enough datapoints are beyond the bound. Those with too few requests count only if the whole
+    /// window is beyond it too.
     fn fails(&self, gate: &MetricGate) -> bool {
         let faint = if self.pooled.is_some() { self.faint } else { 0 };
         self.crossed + faint >= gate.points
     }
 
+    /// Returns the newest datapoint. `None` if there is none.
     fn newest(&self) -> Option<Number> {
         self.points.values().next_back().copied()
     }
 }
 
-/// Judges one gate.
+/// Judges one metric with a bound.
 pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> GateResult {
     let queries = gate.new.queries().chain(&gate.requests);
     if let Some(why) = unread(queries, readings) {
@@ -62,7 +65,7 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Ga
         return GateResult::only(Verdict::Unknown(Unknown::Other(why)));
     };
     let newest_range = (end - gate.window(), end);
-    // A failure now tells more than one some minutes ago.
+    // A failure now says more than one some minutes ago.
     let range = failed_before(state, readings, gate, end).unwrap_or(newest_range);
     let watched_from = state.measured.step_from;
     let new = look(gate, &gate.new, readings, range, watched_from);
@@ -95,7 +98,7 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Ga
             ..GateResult::with(doubt.unwrap_or(Verdict::Pass), latest)
         };
     };
-    // An old side without weight has only stragglers, which prove nothing about it.
+    // An old side without weight has only late requests, which prove nothing about it.
     let old_too = !state.old_is_idle() && old.is_some_and(|old| old.fails(gate));
     let gate = gate.id();
     let cause = RevertCause::MeasureBeyond { gate, beyond };
@@ -105,15 +108,17 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &MetricGate) -> Ga
     }
 }
 
-/// The end of the datapoints that are judged: the end of the reading, minus the gate's delay.
+/// Returns the end of the datapoints that are judged: the end of the reading, minus the gate's delay. `None` if the
+/// series was not read.
 fn judged_until(measure: &Measure, readings: &Readings, gate: &MetricGate) -> Option<Timestamp> {
     let until = covered(measure.queries(), readings)?;
     let until = until.checked_sub(gate.delay()).ok()?;
     Some(floor(until, gate.every_mins))
 }
 
-/// An earlier window of this attempt that fails, among those that are read again, unless the newest one fails. Its
-/// datapoints came late or changed, or no controller looked then.
+/// Returns an earlier window of this attempt that fails, unless the newest window fails. Only windows that are read
+/// again are considered. Their datapoints came late or changed, or no controller was running. `None` if there is no
+/// such window.
 fn failed_before(
     state: &State,
     readings: &Readings,
@@ -145,7 +150,8 @@ fn failed_before(
     None
 }
 
-/// The hold for a window with datapoints beyond the bound, but too few for the gate to fail: no step is taken on top.
+/// Returns a hold if some datapoints are beyond the bound, but too few for the gate to fail. No further step is taken
+/// then.
 fn near(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<HoldReason> {
     if window.crossed == 0 {
         return None;
@@ -166,7 +172,8 @@ fn near(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<HoldR
     })
 }
 
-/// One side in the window. Periods that began before `watched_from` may lack a datapoint: they had no traffic yet.
+/// Counts the datapoints of one side in a window. Periods that began before `watched_from` may lack a datapoint,
+/// because they had no traffic yet.
 fn look(
     gate: &MetricGate,
     measure: &Measure,
@@ -183,7 +190,7 @@ fn look(
     };
     let counted = !requests.is_empty();
     let period = gate.period();
-    // Ranges that do not end with a period of the gate begin with a part of one.
+    // A range that does not begin with one of the gate's periods begins with a part of one.
     let mut at = ceil(range.0, gate.every_mins);
     while at < range.1 {
         let here = asked.get(&at).copied().unwrap_or(Number::ZERO);
@@ -200,8 +207,8 @@ fn look(
     window
 }
 
-/// The rate over the whole window, if that is beyond the bound, and either has enough requests or so many errors that
-/// it would be beyond the bound even with enough requests.
+/// Returns the rate over the whole window, if it is beyond the bound. It must have enough requests, or so many errors
+/// that it would be beyond the bound even with enough requests. `None` otherwise, and for a measure that is not a rate.
 fn pooled(
     gate: &MetricGate,
     measure: &Measure,
@@ -222,7 +229,7 @@ fn pooled(
     Some(rate)
 }
 
-/// The series that count the requests of a measure; empty if there are none.
+/// Returns the series that count the requests of a measure. Empty if there are none.
 fn requests<'g>(gate: &'g MetricGate, measure: &'g Measure) -> &'g [Query] {
     match measure {
         Measure::Rate { requests, .. } => requests,
@@ -231,7 +238,7 @@ fn requests<'g>(gate: &'g MetricGate, measure: &'g Measure) -> &'g [Query] {
     }
 }
 
-/// The measure's datapoints in `[from, until)`.
+/// Returns the measure's datapoints in `range`, in the gate's unit.
 fn datapoints(
     gate: &MetricGate,
     measure: &Measure,
@@ -279,7 +286,7 @@ fn is_count(query: &Query) -> bool {
     query.expression.is_none() && inputs.all(|metric| metric.stat == "Sum")
 }
 
-/// The verdict without any datapoint: too little to judge without requests, unknown with requests.
+/// Returns the verdict if there is no datapoint at all: not judged without requests, Unknown with requests.
 fn nothing(
     state: &State,
     readings: &Readings,
@@ -297,7 +304,8 @@ fn nothing(
     Verdict::NotJudged(too_few(gate, 0))
 }
 
-/// The verdict of a gate that neither passes nor fails: datapoints that are missing or too faint could make it fail.
+/// Returns the verdict if missing datapoints, or those with too few requests, could make the gate fail. `None` if they
+/// could not.
 fn doubtful(
     readings: &Readings,
     gate: &MetricGate,
@@ -322,6 +330,7 @@ fn doubtful(
     Some(Verdict::NotJudged(too_few(gate, asked)))
 }
 
+/// Returns the hold for too few requests in the window.
 fn too_few(gate: &MetricGate, requests: u64) -> HoldReason {
     let needed = gate.min_requests * u64::from(gate.of);
     HoldReason::TooFewRequests {
@@ -329,12 +338,13 @@ fn too_few(gate: &MetricGate, requests: u64) -> HoldReason {
         requests,
         needed: (needed > requests).then_some(needed),
         over_mins: Some(u32::from(gate.of.max(1)) * u32::from(gate.every_mins.max(1))),
-        // Waiting does not bring more: the window moves on.
+        // Waiting brings no more requests into a window, because the window moves on.
         judged_at: None,
     }
 }
 
-/// The datapoints beyond the bound, if there are enough of them.
+/// Returns the datapoints beyond the bound, if there are enough of them to fail. `None` otherwise. `old` is the old
+/// side's worst datapoint.
 fn beyond(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<Beyond> {
     if !window.fails(gate) {
         return None;
@@ -349,6 +359,7 @@ fn beyond(gate: &MetricGate, window: &Window, old: Option<Number>) -> Option<Bey
     })
 }
 
+/// Returns the worst datapoint. `None` if there is none.
 fn worst(bound: Bound, points: &BTreeMap<Timestamp, Number>) -> Option<Number> {
     let values = points.values().copied();
     values.reduce(|one, other| bound.worse(one, other))

@@ -1,10 +1,10 @@
-//! The gates besides alarms: metrics, requests, the comparison of both sides, and trends.
+//! The gates other than alarms: metrics, requests, the comparison of both sides, and trends.
 //!
-//! A gate of the plan ([`plan`]) tells which series it needs ([`wanted`]); the round reads them, and each reading
-//! ([`reading`]) knows which minutes it covers. [`judge`] turns them into the same verdicts that alarms give. Counts
-//! that do not fit into a window, the requests of a step and the comparison of a whole run, are kept in a [`tally`]. It
-//! is journaled from time to time, and the minutes since then are read again. So a judgement depends only on the
-//! journal and on `CloudWatch`, never on how the minutes were cut into readings.
+//! The plan's gates ([`plan`]) say which series they need ([`wanted`]). The round reads these series, and each reading
+//! ([`reading`]) has the minutes that it covers. [`judge`] derives from them the same verdicts that alarms give. Two
+//! counts do not fit into a window of minutes: the requests of a step, and the comparison of a whole attempt. They are
+//! kept in a [`tally`], which is journaled from time to time; the minutes since then are read again. So a verdict
+//! depends only on the journal and on `CloudWatch`, and never on how the minutes were divided into readings.
 
 pub mod counting;
 pub mod gate;

@@ -1,4 +1,4 @@
-//! Measured numbers. They can be compared and stored, which bare floating point cannot.
+//! Measured numbers. Unlike bare floating point, they can be sorted, compared and stored.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,38 +8,39 @@ use thiserror::Error;
 
 use super::sequential::fixed::natural;
 
-/// A finite number. Compares and orders as numbers do; in JSON it is a number.
+/// A finite number. It compares as numbers do, and is a number in JSON.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Number(f64);
 
-/// Infinite, or not a number.
+/// The error for a number that is infinite or NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a finite number")]
 pub struct NotFinite;
 
 impl Number {
-    /// Zero.
+    /// The number 0.
     pub const ZERO: Self = Self(0.0);
 
-    /// The number; `None` if it is infinite or not a number.
+    /// Returns the number. `None` if it is infinite or NaN.
     pub fn new(value: f64) -> Option<Self> {
-        // Adding zero turns minus zero into zero: the order below tells them apart.
+        // Adding zero turns minus zero into zero, which the order below would distinguish.
         value.is_finite().then_some(Self(value + 0.0))
     }
 
-    /// As [`Self::new`], to six significant digits, so that it reads back from the journal as the same number.
+    /// Returns the number, rounded to six significant digits, so that it is read from the journal as the same number.
+    /// `None` if it is infinite or NaN.
     pub fn rounded(value: f64) -> Option<Self> {
         let shown = format!("{value:.5e}");
         Self::new(shown.parse().ok()?)
     }
 
-    /// The bare number.
+    /// Returns the number in floating point.
     pub fn value(self) -> f64 {
         self.0
     }
 
-    /// The nearest whole number; zero for negative numbers.
+    /// Returns the nearest whole number; 0 for negative numbers.
     pub fn whole(self) -> u64 {
         natural(self.0)
     }
@@ -86,7 +87,8 @@ impl Ord for Number {
 }
 
 impl fmt::Display for Number {
-    /// Up to four significant digits, whole numbers in full: `0.1234`, `12.3`, `1200`.
+    /// Writes up to four significant digits, and whole numbers of three or more digits in full: `0.1234`, `12.3`,
+    /// `1200`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.0.abs();
         let decimals = match size {

@@ -1,4 +1,4 @@
-//! The outlook: when each gate can first judge each step, if requests come as they did before the start.
+//! The outlook: when each gate can first be judged at each step, if as many requests come as before the start.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,39 +13,42 @@ use super::sequential::SideCounts;
 use super::sequential::fixed::{float, natural};
 use crate::plan::Plan;
 
-/// The furthest time that is predicted.
+/// The longest time that is predicted, in minutes.
 const FORESEEN_MAX_MINS: f64 = 90.0 * 24.0 * 60.0;
 
-/// The outlook for a plan's gates.
+/// The outlook for all metric gates of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlook {
-    /// The requests of both sides in a minute, on average over the time that was read.
+    /// The requests of both sides together in a minute, on average over the time that was read.
     pub a_minute: Number,
-    /// Each gate of each step, in the plan's order.
+    /// Each gate at each step, in the plan's order.
     pub gates: Vec<GateOutlook>,
 }
 
 /// The outlook for one gate at one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateOutlook {
-    /// The step, from 1.
+    /// The number of the step, from 1.
     pub step: u16,
-    /// The gate.
+    /// The gate that the outlook is about.
     pub gate: GateId,
-    /// The requests of the new side that it needs; `None` if it counts none.
+    /// The number of the new side's requests that the gate needs. `None` if it does not need requests, or if that is
+    /// not known.
     pub needed: Option<u64>,
-    /// The minutes within which it needs them; `None` if there is no limit.
+    /// The number of minutes within which the gate needs them. `None` if there is no limit.
     pub over_mins: Option<u32>,
-    /// The requests expected in that time; `None` if there is no limit.
+    /// The number of requests expected in that time. `None` if there is no limit.
     pub expected: Option<u64>,
-    /// More errors than this revert even with too few requests; `None` if no number of errors does.
+    /// The number of errors above which the gate fails even with too few requests. `None` if no number of errors is
+    /// enough.
     pub errors_show: Option<u64>,
-    /// The time from the beginning of the bake until it can judge; `None` if it cannot at this step's share.
+    /// The time from the beginning of the bake until the gate can be judged. `None` if it cannot be judged at this
+    /// step's share.
     pub after: Option<SignedDuration>,
 }
 
 impl GateOutlook {
-    /// Returns true if the bake is over before the gate can judge, or if it never can.
+    /// Returns true if the bake ends before the gate can be judged, or if it can never be judged at this step.
     pub fn is_too_late(&self, plan: &Plan) -> bool {
         let Some(step) = plan.step(self.step) else {
             return false;
@@ -54,8 +57,8 @@ impl GateOutlook {
     }
 }
 
-/// The outlook for the gates, from readings of both sides before the start. `None` if the requests of the old side are
-/// not counted, or if there were none.
+/// Returns the outlook, from readings of both sides before the start. `None` if the requests of the old side are not
+/// counted, or if there were none.
 pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
     let measures = &plan.gates.measures;
     let counted = counted(measures)?;
@@ -107,7 +110,7 @@ pub fn outlook(plan: &Plan, readings: &Readings) -> Option<Outlook> {
     })
 }
 
-/// The series that count the requests of both sides; `None` if those of the old one are not counted.
+/// Returns the series that count the requests of both sides. `None` if those of the old side are not counted.
 fn counted(measures: &Measures) -> Option<Vec<Query>> {
     if let Some(gate) = &measures.traffic {
         return Some(both(&gate.new, &gate.old));
@@ -125,11 +128,12 @@ fn counted(measures: &Measures) -> Option<Vec<Query>> {
     None
 }
 
+/// Returns the series of both sides together.
 fn both(new: &[Query], old: &[Query]) -> Vec<Query> {
     new.iter().chain(old).cloned().collect()
 }
 
-/// A gate that needs no requests.
+/// Returns the outlook for a gate that needs no requests, but `after` this time of a bake.
 fn at_once(step: u16, gate: GateId, after: SignedDuration) -> GateOutlook {
     GateOutlook {
         step,
@@ -187,7 +191,8 @@ fn of_comparison(
     }
 }
 
-/// The time until this many requests have come and can be read.
+/// Returns the time until this number of requests has come and can be read. `None` if it is longer than
+/// [`FORESEEN_MAX_MINS`].
 fn takes(requests: u64, a_minute: f64) -> Option<SignedDuration> {
     let mins = float(requests) / a_minute;
     if mins > FORESEEN_MAX_MINS || !mins.is_finite() {

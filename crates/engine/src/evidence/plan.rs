@@ -1,5 +1,5 @@
-//! The metric gates of a plan. `plan_file` resolves presets and shares of a side: here every gate names the series that
-//! it needs.
+//! The metric gates of a plan. `plan_file` has resolved presets and what several gates share, so every gate here names
+//! all series that it needs.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +12,34 @@ use super::sequential::Test;
 use crate::account::Account;
 use crate::shared::Shared;
 
-/// All gates besides alarms.
+/// All gates of a plan other than alarms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measures {
-    /// Metrics with bounds. A metric beyond its bound reverts.
+    /// Metrics with bounds. A metric beyond its bound reverts the cutover.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricGate>,
-    /// Checks that the traffic moved, and that there is enough of it. Holds the next step, and never reverts.
+    /// The check that the traffic follows the weights, and that there is enough of it. It holds the next step, and
+    /// never reverts. `None` if the plan has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficGate>,
-    /// Compares the new side with the old one. Reverts if the new side is worse.
+    /// The comparison of the new side with the old one. It reverts the cutover if the new side is worse. `None` if the
+    /// plan has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regression: Option<RegressionGate>,
-    /// Metrics that must not climb toward a limit. Holds the next step, and never reverts.
+    /// Metrics that must not climb toward a limit. They hold the next step, and never revert.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trends: Vec<TrendGate>,
 }
 
 impl Measures {
-    /// The number of metrics requested in a day, which is what `CloudWatch` charges for.
+    /// Returns the number of metrics that are requested in a day, which is what `CloudWatch` charges for.
     pub fn reads_a_day(&self) -> u64 {
-        /// A metric, its account and region, and its period.
+        /// A metric with its account and region, and its period in minutes.
         type MetricRead<'a> = (Option<&'a Account>, Option<&'a String>, &'a Metric, u16);
         let mut reads: BTreeMap<MetricRead<'_>, u64> = BTreeMap::new();
         for (query, every_mins) in self.queries() {
             let mine = 24 * 60 / u64::from(every_mins.max(1));
-            // `CloudWatch` charges for the inputs of an expression, not for the expression itself.
+            // `CloudWatch` charges for the inputs of an expression, and not for the expression itself.
             for metric in query.inputs.values() {
                 let place = (query.account.as_ref(), query.region.as_ref());
                 let key = (place.0, place.1, metric, query.period_mins);
@@ -87,7 +89,7 @@ impl Measures {
         queries
     }
 
-    /// Returns true if only alarms are watched.
+    /// Returns true if the plan watches only alarms.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -153,66 +155,66 @@ impl<'plan> MeasuredGate<'plan> {
 pub struct Metric {
     /// The namespace, for example `AWS/ApplicationELB`.
     pub namespace: String,
-    /// The metric's name.
+    /// The metric's name, for example `RequestCount`.
     pub metric: String,
-    /// All of its dimensions.
+    /// All dimensions of the metric, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dimensions: BTreeMap<String, String>,
-    /// The statistic: `Sum`, `Average`, `p99`, `TC(0.8:)`, …
+    /// The statistic, for example `Sum`, `Average`, `p99` or `TC(0.8:)`.
     pub stat: String,
 }
 
-/// A series that is read. It is a key in every round, so its copies are shared.
+/// A series that is read. Clones share it, because it is a key in every round.
 pub type Query = Shared<Series>;
 
 /// One series: a statistic of a metric, or metric math over several.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Series {
-    /// The region; `None` means the environment's.
+    /// The region that the series is read in. `None` means the environment's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The account that it is read in; `None` means the plan's.
+    /// The account that the series is read in. `None` means the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
-    /// Metric math over the inputs; `None` means the only input itself.
+    /// The metric math over the inputs. `None` means the only input itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expression: Option<String>,
-    /// The metrics, by their names in the expression; at least one.
+    /// The metrics, by their names in the expression. At least one.
     pub inputs: BTreeMap<String, Metric>,
     /// The length of a datapoint, in whole minutes, 1 to 60.
     pub period_mins: u16,
 }
 
 impl Series {
-    /// A datapoint's length.
+    /// Returns the length of a datapoint.
     pub fn period(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.period_mins.max(1)))
     }
 }
 
-/// A measurement of one side.
+/// How one side is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// A series as it is.
+    /// Each datapoint of one series, multiplied by a factor.
     Series {
-        /// The series.
+        /// The series whose datapoints are multiplied.
         query: Query,
-        /// Multiplies each datapoint: response times come in seconds.
+        /// The factor for each datapoint, for example 1,000 for response times that come in seconds.
         times: Number,
     },
-    /// Failed requests in percent of all requests. Both are sums over their series; a count without a datapoint is
+    /// Failed requests in percent of all requests. Both are sums over several series. A count without a datapoint is
     /// zero, and a period without requests has no rate.
     Rate {
-        /// The failed requests.
+        /// The series that count failed requests.
         errors: Vec<Query>,
-        /// All requests, also the failed ones.
+        /// The series that count all requests, including the failed ones.
         requests: Vec<Query>,
     },
 }
 
 impl Measure {
-    /// The series that it is made of.
+    /// Returns all series that this measurement needs.
     pub fn queries(&self) -> impl Iterator<Item = &Query> {
         let (one, errors, requests) = match self {
             Self::Series { query, .. } => (Some(query), &[][..], &[][..]),
@@ -225,34 +227,36 @@ impl Measure {
 /// A metric with a bound.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricGate {
-    /// Its name in the plan.
+    /// The gate's name in the plan.
     pub name: String,
-    /// The new side.
+    /// How the new side is measured.
     pub new: Measure,
-    /// The same of the old side, if it is measured: a value that is as bad there is not caused by the new side.
+    /// How the old side is measured, to find values that the new side does not cause because they are as bad there.
+    /// `None` if it is not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<Measure>,
-    /// The new side's requests, if they are counted: without any there is nothing to judge.
+    /// The series that count the new side's requests. Without requests there is nothing to judge. Empty if they are not
+    /// counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<Query>,
-    /// The bound that must not be crossed.
+    /// The bound that the values must not cross.
     pub bound: Bound,
     /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// The number of datapoints beyond the bound that make it fail (M), at least 1.
+    /// The number of datapoints beyond the bound that make the gate fail (M), at least 1.
     pub points: u16,
-    /// The number of datapoints that are looked at (N), M to 60.
+    /// The number of last datapoints that are judged together (N), M to 60.
     pub of: u16,
-    /// The length of a datapoint, and the time between two reads, in minutes, 1 to 60.
+    /// The length of a datapoint in minutes, 1 to 60. Also the time between two reads.
     pub every_mins: u16,
-    /// A rate with fewer requests than this proves nothing by itself.
+    /// The number of requests that a datapoint of a rate must have to prove something by itself.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub min_requests: u64,
-    /// The gate passes if there is no data at all.
+    /// True if the gate passes when there is no data at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_data_passes: bool,
-    /// The minutes by which its datapoints arrive late, 0 to 60: the window ends that much earlier.
+    /// The number of minutes by which datapoints arrive late, 0 to 60. The window ends that much earlier.
     #[serde(default, skip_serializing_if = "is_no_delay")]
     pub delay_mins: u16,
 }
@@ -274,33 +278,33 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl MetricGate {
-    /// The gate's name among all gates.
+    /// Returns the gate's ID.
     pub fn id(&self) -> GateId {
         GateId::of(GateKind::Metric, &self.name)
     }
 
-    /// The time by which its datapoints arrive late.
+    /// Returns the time by which datapoints arrive late.
     pub fn delay(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.delay_mins))
     }
 
-    /// The length of a datapoint.
+    /// Returns the length of a datapoint.
     pub fn period(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.every_mins.max(1)))
     }
 
-    /// The length of its window.
+    /// Returns the length of the window: N datapoints.
     pub fn window(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.of.max(1)) * i64::from(self.every_mins.max(1)))
     }
 }
 
-/// One side's requests, and its failed requests, each as a sum over series.
+/// The series that count one side's requests and failed requests. Each count is a sum over several series.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// All requests.
+    /// The series that count all requests.
     pub requests: Vec<Query>,
-    /// The failed ones.
+    /// The series that count failed requests.
     pub errors: Vec<Query>,
 }
 
@@ -311,82 +315,85 @@ impl Counted {
     }
 }
 
-/// Checks that the traffic moved, and that there is enough of it to judge.
+/// The check that the traffic follows the weights, and that there is enough of it to judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrafficGate {
-    /// The new side's requests.
+    /// The series that count the new side's requests.
     pub new: Vec<Query>,
-    /// The old side's.
+    /// The series that count the old side's requests.
     pub old: Vec<Query>,
-    /// The requests that the new side must have had in a step before the step's bake counts.
+    /// The number of requests that the new side must have had since the step's bake began before the gate passes.
     pub min_requests: u64,
-    /// How far the observed share may be from the intended one, in percent of it.
+    /// How far the observed share may be from the intended one, in percent of the intended one.
     pub share_within: Number,
-    /// The minutes between two reads.
+    /// The number of minutes between two reads.
     pub every_mins: u16,
 }
 
 /// The name of the traffic gate.
 pub const TRAFFIC: &str = "traffic";
-/// The name of the comparison of both sides.
+/// The name of the gate that compares both sides.
 pub const REGRESSION: &str = "regression";
 
 impl TrafficGate {
-    /// The gate's name among all gates.
+    /// Returns the ID of the traffic gate.
     pub fn id() -> GateId {
         GateId::of(GateKind::Traffic, TRAFFIC)
     }
 }
 
-/// Compares the new side with the old one.
+/// The comparison of the new side with the old one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegressionGate {
-    /// The new side.
+    /// How the new side's requests are counted.
     pub new: Counted,
-    /// The old side.
+    /// How the old side's requests are counted.
     pub old: Counted,
-    /// How many times as often the new side may fail, and how rarely a healthy one may be reverted.
+    /// The statistical test: how many times as often the new side may fail, and how rarely a healthy one may be
+    /// reverted.
     pub test: Test,
-    /// The milliseconds above which an answer counts as failed too; `None` if slow answers do not count.
+    /// The response time above which a request counts as failed too, in milliseconds. `None` if slow requests do not
+    /// count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_over_ms: Option<Number>,
-    /// The minutes between two reads.
+    /// The number of minutes between two reads.
     pub every_mins: u16,
 }
 
 impl RegressionGate {
-    /// The gate's name among all gates.
+    /// Returns the ID of the gate that compares both sides.
     pub fn id() -> GateId {
         GateId::of(GateKind::Regression, REGRESSION)
     }
 }
 
-/// Checks that a metric of the new side does not climb toward its limit.
+/// The check that a metric of the new side does not climb toward its limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrendGate {
-    /// Its name in the plan.
+    /// The gate's name in the plan.
     pub name: String,
-    /// The series; its datapoints are [`TREND_PERIOD_MINS`] long.
+    /// The series. Its datapoints are [`TREND_PERIOD_MINS`] long.
     pub query: Query,
-    /// Multiplies each datapoint.
+    /// The factor by which each datapoint is multiplied.
     pub times: Number,
-    /// The new side's requests, if they are counted: a metric that climbs with them does not climb forever.
+    /// The series that count the new side's requests. A metric that climbs with the requests does not climb forever.
+    /// Empty if they are not counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<Query>,
-    /// The value that it must not reach, for example a full memory or queue.
+    /// The value that the metric must not reach, for example a full memory or queue.
     pub limit: Number,
     /// The unit of the values.
     #[serde(default)]
     pub unit: Unit,
-    /// A climb that reaches the limit later than this is ignored.
+    /// The time within which the limit must be reached for a climb to count.
     pub within: SignedDuration,
 }
 
-/// The length of a datapoint of a trend, and the time between two reads of trends, in minutes.
+/// The length of a datapoint of a trend, in minutes. Also the time between two reads.
 pub const TREND_PERIOD_MINS: u16 = 5;
 
 impl TrendGate {
-    /// The gate's name among all gates.
+    /// Returns the gate's ID.
     pub fn id(&self) -> GateId {
         GateId::of(GateKind::Trend, &self.name)
     }

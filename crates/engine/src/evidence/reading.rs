@@ -8,50 +8,52 @@ use jiff::{SignedDuration, Timestamp};
 use super::number::Number;
 use super::plan::Query;
 
-/// The result of reading a series in one round.
+/// The reading of one series in one round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeriesReading {
-    /// `CloudWatch` answered completely.
+    /// `CloudWatch` returned all minutes that were asked for.
     Read {
         /// The first minute that was asked for.
         from: Timestamp,
-        /// The end of the last one.
+        /// The end of the last minute that was asked for.
         until: Timestamp,
-        /// Datapoints by the start of their periods, all in `[from, until)`. A period without data has none.
-        /// Shared, because every round passes them on.
+        /// The datapoints by the start of their periods, which lie in `[from, until)`. A period without data has no
+        /// datapoint. The map is shared, because every round copies it.
         points: Arc<BTreeMap<Timestamp, Number>>,
     },
-    /// `CloudWatch` did not answer, answered in part, or refused.
+    /// `CloudWatch` did not answer, returned a part only, or refused, with this message.
     Unreadable(String),
-    /// The credentials may not read metrics, or are not valid.
+    /// The credentials may not read metrics, or are not valid, with this message.
     Denied(String),
 }
 
-/// The readings of one cutover.
+/// The readings of the series that one cutover needs.
 pub type Readings = BTreeMap<Query, SeriesReading>;
 
-/// The time after the end of a minute when it counts as complete: `CloudWatch` has the newest minutes only in part.
+/// The time after the end of a minute from which the minute counts as complete. `CloudWatch` has only a part of the
+/// data of the newest minutes.
 ///
 /// Source: measured by others for load balancers (Netflix Atlas reads them two minutes late).
 pub const COMPLETE_AFTER: SignedDuration = SignedDuration::from_mins(2);
 
-/// How long a datapoint may still change: this much of each series is read and judged again at each look.
+/// The time for which a datapoint may still change. The last datapoints of this length are read and judged again in
+/// each round (semantics L13).
 pub const READ_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
-/// The end of the last period that is complete at `now`, for periods of this many minutes.
+/// Returns the end of the last period that is complete at `now`, for periods of `period_mins` minutes.
 pub fn complete_until(now: Timestamp, period_mins: u16) -> Timestamp {
     let complete = now.checked_sub(COMPLETE_AFTER).unwrap_or(now);
     floor(complete, period_mins)
 }
 
-/// The start of the period that contains a moment. Periods are aligned to the epoch, as in `CloudWatch`.
+/// Returns the start of the period that contains `at`. Periods are counted from 1970, as in `CloudWatch`.
 pub fn floor(at: Timestamp, period_mins: u16) -> Timestamp {
     let period = 60 * i64::from(period_mins.max(1));
     let second = at.as_second().div_euclid(period) * period;
     Timestamp::from_second(second).unwrap_or(at)
 }
 
-/// The first period that begins at or after a moment.
+/// Returns the start of the first period that begins at or after `at`.
 pub fn ceil(at: Timestamp, period_mins: u16) -> Timestamp {
     let floor = floor(at, period_mins);
     let period = SignedDuration::from_mins(i64::from(period_mins.max(1)));

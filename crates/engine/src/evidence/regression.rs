@@ -1,4 +1,5 @@
-//! The comparison of both sides. [`super::sequential`] does the test; this turns its judgement into a verdict.
+//! The gate that compares both sides. [`super::sequential`] does the test, and this module turns its judgement into a
+//! verdict.
 
 use super::counting::came_at;
 use super::plan::RegressionGate;
@@ -9,6 +10,7 @@ use super::verdict::{GateResult, Verdict, unread};
 use crate::hold::{HoldReason, RevertCause};
 use crate::state::State;
 
+/// Judges the comparison of both sides. `tally` has the evidence so far.
 pub(super) fn judge(
     state: &State,
     readings: &Readings,
@@ -32,11 +34,11 @@ pub(super) fn judge(
             gate: id,
             judgement: Box::new(judgement),
         })),
-        // A step that was just taken has shown nothing yet; its bake has not begun.
+        // A step that was just taken has shown nothing yet, because its bake has not begun.
         Judgement::NotJudged(_) if state.measured.step_from.is_none() => {
             GateResult::only(Verdict::Pass)
         }
-        // A judgement from before the old side lost its requests stays; without one there never will be one.
+        // A judgement from before the old side lost its requests stays valid. Without one there will never be any.
         Judgement::NotJudged(numbers) if state.old_is_idle() => {
             GateResult::only(Verdict::NotJudged(HoldReason::NeverCompared {
                 gate: id,

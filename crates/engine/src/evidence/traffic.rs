@@ -1,5 +1,5 @@
-//! The traffic gate: checks that the traffic moved with the weights, and that there is enough of it. It holds steps,
-//! and never reverts.
+//! The traffic gate: checks that the traffic follows the weights, and that there is enough of it. It holds steps, and
+//! never reverts.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,22 +18,25 @@ use crate::units::Share;
 /// The time over which the share is observed: resolvers keep answers for minutes, so a shorter time tells little.
 pub(super) const SHARE_OVER: SignedDuration = SignedDuration::from_hours(1);
 
-/// The age of a bake at which the share is first judged: a resolver that asked right before the change keeps its
-/// answer.
+/// The age of a bake at which the share is first judged. A resolver that asked right before the change keeps its answer
+/// for some time.
 const SHARE_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
-/// The fewest requests that the new side must have had by the weights before the share is judged.
+/// The number of requests that the new side must have had by the weights before the share is judged.
 const EXPECTED_MIN: f64 = 50.0;
 
-/// The number of uneven minutes that count as one: push notifications bring most of an hour's requests within minutes.
+/// The number of minutes with uneven traffic that count as one minute. For example, push notifications bring most of an
+/// hour's requests within a few minutes.
 const UNEVEN: f64 = 3.0;
 
-/// The share of the requests in the last hour, or since the step's bake began; `None` if they were not read.
+/// Returns the share of the requests in the last hour, or since the step's bake began if that is later. `None` if they
+/// are not counted or were not read.
 pub fn observed(state: &State, readings: &Readings) -> Option<Observed> {
     let gate = state.plan().gates.measures.traffic.as_ref()?;
     let until = covered(gate.new.iter().chain(&gate.old), readings)?;
     let from = until.checked_sub(SHARE_OVER).ok()?;
-    // While a step is written and settles there is no new bake yet: then it is the share since the last change.
+    // While a step is written and settles there is no new bake yet. Then this is the share since that step was first
+    // intended.
     let since = state.measured.step_from.or(state.step_began_at);
     let from = from.max(since.unwrap_or(from)).min(until);
     let range = (from, until);
@@ -45,13 +48,14 @@ pub fn observed(state: &State, readings: &Readings) -> Option<Observed> {
     Some(Observed {
         new_requests: new,
         old_requests: old,
-        // Without requests it is not a number.
+        // Without requests the share is not a number.
         share: Number::rounded(share),
         from,
         until,
     })
 }
 
+/// Judges the traffic gate. `seen` is the share of the last hour, and `tally` has the requests of the step.
 pub(super) fn judge(
     state: &State,
     readings: &Readings,
@@ -91,7 +95,8 @@ pub(super) fn judge(
     }))
 }
 
-/// The hold if the traffic does not follow the weights, and chance and resolvers do not explain it.
+/// Returns a hold if the traffic does not follow the weights, and neither chance nor resolvers explain it. `None`
+/// otherwise.
 fn elsewhere(
     gate: &TrafficGate,
     seen: &Observed,
@@ -108,7 +113,7 @@ fn elsewhere(
     if !is_off(gate, share.value(), wanted) {
         return None;
     }
-    // An hour proves nothing for the smallest shares; the whole step does in time.
+    // For the smallest shares an hour proves nothing, but the whole step does after some time.
     let step_proves = match step {
         Some((draws, share)) => {
             share < wanted
@@ -129,19 +134,20 @@ fn elsewhere(
     })
 }
 
-/// Returns true if a share is further from the intended one than the plan allows; both in percent.
+/// Returns true if a share is further from the intended one than the plan allows. Both are in percent.
 fn is_off(gate: &TrafficGate, observed: f64, wanted: f64) -> bool {
     (observed - wanted).abs() * 100.0 / wanted > gate.share_within.value()
 }
 
-/// Returns true if there were enough requests, and the difference is more than chance; shares in percent.
+/// Returns true if there were enough requests, and the difference is more than chance explains. The shares are in
+/// percent.
 fn proves(draws: Draws, observed: f64, wanted: f64, after_mins: f64) -> bool {
     draws.requests * wanted / 100.0 >= EXPECTED_MIN
         && draws.rule_out_chance(observed / 100.0, wanted / 100.0, after_mins)
 }
 
-/// The whole step so far, and the new side's share of it in percent; `None` without requests. The differences between
-/// its minutes are not kept, so only a part of the minutes count ([`UNEVEN`]).
+/// Returns the whole step so far, and the new side's share of it in percent. `None` without requests. The requests of
+/// its single minutes are not stored, so only a part of the minutes count ([`UNEVEN`]).
 fn so_far(tally: &Tally, hour: Draws, since: Timestamp) -> Option<(Draws, f64)> {
     let (new, old) = (float(tally.new_requests), float(tally.old_requests));
     let requests = new + old;

@@ -1,10 +1,11 @@
 //! Trends: metrics of the new side that climb toward a limit. A leak shows in the memory that is left after each
-//! garbage collection, so the lows of equal parts of the time are compared, not the readings themselves.
+//! garbage collection. So the observed time is divided into equal parts, and the lowest values of the parts are
+//! compared.
 //!
 //! A metric that climbs with the requests does not climb forever. If requests are counted and do not rise, two hours
-//! are enough. If they are not counted, it takes [`LOAD_UNKNOWN_MIN`]: the steep part of a day's curve is not longer
-//! than that. If they rise, it takes a whole day. A hold for a climb that was only the day's curve ends by itself when
-//! the curve turns.
+//! are enough to judge. If they are not counted, it takes [`LOAD_UNKNOWN_MIN`], because the steep part of a day's curve
+//! is not longer than that. If they rise, it takes a whole day. A hold for a climb that was only the day's curve ends
+//! by itself when the curve falls.
 
 use std::collections::BTreeMap;
 
@@ -21,27 +22,28 @@ use crate::state::State;
 /// The time over which a trend is observed: a whole day, with its ups and downs.
 pub(super) const TREND_OVER: SignedDuration = SignedDuration::from_hours(24);
 
-/// The number of parts into which the time is cut.
+/// The number of parts into which the observed time is divided.
 const PARTS: usize = 8;
 
-/// The shortest time that can show a trend: a cache that fills is not one.
+/// The shortest time that can show a trend. A cache that fills in less time is not one.
 pub(super) const LOOKED_AT_MIN: SignedDuration = SignedDuration::from_hours(2);
 
-/// The shortest time if requests are not counted: a shorter climb may be the morning's traffic.
+/// The shortest time if requests are not counted. A shorter climb may be the morning's traffic.
 pub(super) const LOAD_UNKNOWN_MIN: SignedDuration = SignedDuration::from_hours(6);
 
-/// The time after the beginning of the bake in which metrics climb because of the new traffic.
+/// The time after the beginning of the bake in which metrics climb because of the new traffic. It is not observed.
 const WARMS_UP_FOR: SignedDuration = SignedDuration::from_mins(15);
 
-/// The smallest climb over the whole time, as a part of the limit.
+/// The smallest climb over the whole time that counts, as a fraction of the limit.
 const CLIMB_MIN: f64 = 0.02;
 
-/// The factor above which requests count as rising: then everything rises, and only a whole day is conclusive.
+/// The factor above which requests count as rising. Then every metric rises, and only a whole day is conclusive.
 const LOAD_RISES: f64 = 1.2;
 
-/// The time without a datapoint after which the verdict is Unknown.
+/// The time without a datapoint after which the gate is Unknown.
 const BLIND_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
+/// Judges one trend.
 pub(super) fn judge(state: &State, readings: &Readings, gate: &TrendGate) -> GateResult {
     let queries = std::iter::once(&gate.query).chain(&gate.requests);
     if let Some(why) = unread(queries, readings) {
@@ -95,7 +97,7 @@ pub(super) fn judge(state: &State, readings: &Readings, gate: &TrendGate) -> Gat
     GateResult::only(Verdict::Pass)
 }
 
-/// Returns true if the requests of the last third are clearly more than those of the first.
+/// Returns true if the requests of the last third of the time are clearly more than those of the first third.
 fn rises(
     requests: &[Query],
     readings: &Readings,
@@ -108,7 +110,8 @@ fn rises(
     last > first * LOAD_RISES
 }
 
-/// The last low and the climb per hour, if all lows but at most one are above the one before.
+/// Returns the lowest value of the last part and the climb in an hour. `None` unless all lowest values but at most one
+/// are above the one before, and the climb is large enough.
 fn climb(
     gate: &TrendGate,
     points: &BTreeMap<Timestamp, Number>,
@@ -134,7 +137,7 @@ fn climb(
     Some((*last, climbed / hours))
 }
 
-/// The result for a metric that is at its limit, or will be.
+/// Returns the result for a metric that is at its limit, or will reach it.
 fn climbing(gate: &TrendGate, value: f64, per_hour: f64, reaches_at: Timestamp) -> GateResult {
     GateResult::only(Verdict::NotJudged(HoldReason::Climbing {
         gate: gate.id(),

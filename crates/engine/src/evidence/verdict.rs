@@ -1,49 +1,51 @@
-//! The verdict on one gate, and what is noted beside it.
+//! The verdict on one gate, and the other results of its judgement.
 
 use super::plan::Query;
 use super::reading::{Readings, SeriesReading};
 use super::tally::Latest;
 use crate::hold::{HoldReason, RevertCause};
 
-/// The verdict on a gate.
+/// The verdict on a gate (semantics C1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// All is well.
+    /// The gate passes.
     Pass,
-    /// Red: revert (for a fallback alarm: do not advance).
+    /// The gate fails, for this cause: the cutover reverts. If a fallback alarm fails, no step is taken.
     Fail(RevertCause),
-    /// It cannot be read. Never a pass.
+    /// The gate cannot be seen, for this reason. This never counts as a pass.
     Unknown(Unknown),
-    /// There is too little data to judge, or the gate says to wait. Holds, and never reverts.
+    /// There is too little data to judge the gate, or the gate says to wait. It holds steps for this reason, and never
+    /// reverts.
     NotJudged(HoldReason),
 }
 
-/// The reason why a gate cannot be judged.
+/// Why a gate is Unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
     /// CloudWatch does not know the alarm.
     Missing,
-    /// The alarm is in INSUFFICIENT_DATA.
+    /// The alarm is in INSUFFICIENT_DATA, or the metric has no datapoint although there were requests.
     NoData,
-    /// The credentials may not read it; with the message.
+    /// The credentials may not read it, with this message.
     Denied(String),
-    /// Anything else; with the message.
+    /// It cannot be judged for another reason, with this message.
     Other(String),
 }
 
-/// The judgement of one gate.
+/// The verdict on one metric gate, with the other results of its judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct GateResult {
     pub(super) verdict: Verdict,
-    /// The old side shows the same, so a revert would not help.
+    /// True if the gate fails on the old side too, so that a revert would not help.
     pub(super) old_too: bool,
-    /// The last values, if it is a metric.
+    /// The last values of the metric. `None` if the gate is not a metric with a bound.
     pub(super) latest: Option<Latest>,
-    /// A hold of the next step although the gate passes.
+    /// A hold on the next step although the gate does not fail. `None` if there is none.
     pub(super) near: Option<HoldReason>,
 }
 
 impl GateResult {
+    /// Returns a result that has only a verdict.
     pub(super) fn only(verdict: Verdict) -> Self {
         Self {
             verdict,
@@ -53,6 +55,7 @@ impl GateResult {
         }
     }
 
+    /// Returns a result of a verdict and the last values of the metric.
     pub(super) fn with(verdict: Verdict, latest: Latest) -> Self {
         Self {
             latest: Some(latest),
@@ -61,7 +64,7 @@ impl GateResult {
     }
 }
 
-/// The reason why one of these series could not be read, if there is one.
+/// Returns why one of these series could not be read. `None` if all were read.
 pub(super) fn unread<'q>(
     queries: impl Iterator<Item = &'q Query>,
     readings: &Readings,

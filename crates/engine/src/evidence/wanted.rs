@@ -9,20 +9,20 @@ use super::plan::Query;
 use super::reading::{complete_until, floor};
 use crate::state::State;
 
-/// The longest time that is counted afterwards if no controller was running: older minutes are left out.
+/// The longest time that is counted afterwards if no controller was running. Older minutes are left out.
 const CATCH_UP_MAX: SignedDuration = SignedDuration::from_hours(36);
 
-/// The minutes `[from, until)` of a series.
+/// The minutes `[from, until)` that are read of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Minutes {
-    /// The first one.
+    /// The first minute.
     pub from: Timestamp,
-    /// The end of the last one.
+    /// The end of the last minute.
     pub until: Timestamp,
 }
 
 impl Minutes {
-    /// The minutes that contain both.
+    /// Returns the shortest range that contains both ranges.
     fn and(self, other: Self) -> Self {
         Self {
             from: self.from.min(other.from),
@@ -31,8 +31,9 @@ impl Minutes {
     }
 }
 
-/// The series that the cutover's gates need at `now`; empty for plans that watch only alarms. `until` moves on only as
-/// often as the plan's `every`, so a series that was read need not be read again before that.
+/// Returns the series that the cutover's gates need at `now`, with the minutes of each. Empty for a plan that watches
+/// only alarms. `until` changes only as often as the plan's `every`, so a series that was read need not be read again
+/// before that.
 pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
     let mut wanted = SeriesWanted::default();
     let from = counting::count_from(state);
@@ -54,13 +55,14 @@ pub fn wanted(state: &State, now: Timestamp) -> BTreeMap<Query, Minutes> {
     wanted.series
 }
 
-/// The series that were found to be needed so far.
+/// Collects the series that the gates need.
 #[derive(Default)]
 struct SeriesWanted {
     series: BTreeMap<Query, Minutes>,
 }
 
 impl SeriesWanted {
+    /// Adds these minutes of several series. The result covers all minutes that were added for a series.
     fn add<'q>(&mut self, queries: impl Iterator<Item = &'q Query>, minutes: Minutes) {
         for query in queries {
             let known = self.series.entry(query.clone()).or_insert(minutes);
@@ -69,7 +71,8 @@ impl SeriesWanted {
     }
 }
 
-/// The minutes up to `until` from which counts are taken: from `from` on, and at least the last `least`.
+/// Returns the minutes up to `until` whose requests are counted: from `from` on, but at least the last `least` and at
+/// most [`CATCH_UP_MAX`].
 fn counted(from: Option<Timestamp>, until: Timestamp, least: SignedDuration) -> Minutes {
     let least = back(until, least);
     let oldest = until - CATCH_UP_MAX;
@@ -77,7 +80,7 @@ fn counted(from: Option<Timestamp>, until: Timestamp, least: SignedDuration) -> 
     Minutes { from, until }
 }
 
-/// The minutes of this length up to `until`.
+/// Returns the minutes of the time `over` up to `until`.
 fn back(until: Timestamp, over: SignedDuration) -> Minutes {
     let from = until.checked_sub(over).unwrap_or(until);
     Minutes {

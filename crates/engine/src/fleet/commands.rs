@@ -1,4 +1,4 @@
-//! The commands that a person may give to the whole fleet, each of which becomes one event of `@fleet`.
+//! The commands that a person may give to the whole fleet. Each becomes one event of `@fleet`.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::Fleet;
 use crate::commands::{Answer, NotApplicable};
 use crate::event::Event;
 
-/// Freezes the fleet: nothing advances, gates stay armed. A freeze with another end replaces the present one.
+/// Freezes the fleet: no step is taken, and gates stay armed. A freeze with another end replaces the present one.
 ///
 /// # Errors
-/// It is already frozen until then, or `until` is past.
+/// The fleet is already frozen until that time, or `until` is past.
 pub fn freeze(fleet: &Fleet, until: Option<Timestamp>, reason: &str, now: Timestamp) -> Answer {
     if until.is_some_and(|until| until <= now) {
         return Err(NotApplicable("that time is past".to_owned()));
@@ -41,11 +41,11 @@ pub fn unfreeze(fleet: &Fleet, reason: Option<&str>, now: Timestamp) -> Answer {
     })
 }
 
-/// Forgives the automatic reverts that this person can see, and no others: one that comes while the command is typed
-/// still counts.
+/// Lets the fleet go on after automatic reverts. Forgives the reverts in `fleet`, which the person has seen. A revert
+/// that comes while the command runs still counts.
 ///
 /// # Errors
-/// There was no automatic revert since the fleet was last resumed.
+/// No cutover was reverted automatically since the fleet was last resumed.
 pub fn resume(fleet: &Fleet, reason: &str) -> Answer {
     let mut forgiven = BTreeMap::new();
     for (name, setbacks) in &fleet.setbacks {

@@ -13,14 +13,14 @@ use crate::units::CutoverName;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Holding(BTreeMap<CutoverName, Vec<HoldReason>>);
 
-/// Several cutovers that are probably held by one cause.
+/// Several cutovers that are held at the same time, probably by one cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldTogether {
-    /// The hold of the first named cutover.
+    /// The hold of the first cutover in `named`.
     pub reason: HoldReason,
-    /// The number of cutovers.
+    /// The number of cutovers that are held.
     pub services: usize,
-    /// The first few, by name.
+    /// The first of these cutovers by name, at most [`NAMED_MAX`].
     pub named: Vec<CutoverName>,
 }
 
@@ -39,7 +39,7 @@ impl HeldTogether {
 }
 
 impl Holding {
-    /// Takes a cutover's entry.
+    /// Folds a cutover's entry. `after` is the cutover's state after it.
     pub(super) fn note(&mut self, entry: &Envelope, after: &State) {
         if let Event::StepHeld { because } = &entry.event {
             let mut paging = because.clone();

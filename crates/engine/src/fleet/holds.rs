@@ -1,4 +1,4 @@
-//! The fleet's holds on a cutover. A revert never asks for them (I4).
+//! The fleet's holds on a cutover. A revert never considers them (invariant I4).
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use crate::hold::HoldReason;
 use crate::state::{Phase, State};
 
 impl Fleet {
-    /// Returns the fleet's holds on this cutover's next step.
+    /// Returns the fleet's holds on the next step of this cutover.
     pub fn holds(&self, state: &State, now: Timestamp) -> Vec<HoldReason> {
         let mut reasons = self.holds_all(now);
         if state.phase == Phase::Waiting {
@@ -17,7 +17,7 @@ impl Fleet {
         reasons
     }
 
-    /// Returns the fleet's holds on every cutover's next step.
+    /// Returns the fleet's holds on the next step of every cutover.
     pub fn holds_all(&self, now: Timestamp) -> Vec<HoldReason> {
         let mut reasons = Vec::new();
         if let Some(message) = &self.trouble {
@@ -43,14 +43,14 @@ impl Fleet {
         reasons
     }
 
-    /// Returns the holds on a start. A dependency that was reverted holds its dependents; it does not revert them
-    /// (semantics I).
+    /// Returns the holds on a start by cutovers that must complete first. One that was reverted holds this start; it
+    /// reverts nothing (semantics I4).
     fn dependencies(&self, state: &State) -> Vec<HoldReason> {
         let mut reasons = Vec::new();
         for on in &state.plan().after {
             let member = self.member(on);
             let phase = member.map(|member| member.phase);
-            // The real state of a damaged one is not known.
+            // The real state of a damaged cutover is not known.
             let damaged = self.damage(on).is_some();
             if phase == Some(Phase::Completed) && !damaged {
                 continue;
@@ -66,6 +66,7 @@ impl Fleet {
         reasons
     }
 
+    /// Returns a hold if the largest allowed number of other cutovers is under way.
     fn full(&self, state: &State) -> Option<HoldReason> {
         let max = self.settings.max_in_flight?;
         let own = usize::from(self.in_flight.contains(&state.name));

@@ -1,9 +1,9 @@
 //! The fleet: all cutovers of one journal, as far as they concern each other.
 //!
-//! A fold of the whole journal. The `@fleet` stream has the wishes of people and of `fleet.yaml` (freeze, limits,
-//! resumption). The cutovers in flight, the completed ones and the automatic reverts are taken from the cutovers' own
-//! entries, so that a revert never writes to, or waits for, `@fleet`. Entries of different streams may be taken in any
-//! order: `resume --fleet` names each revert that it forgives by its entry.
+//! The fleet is a fold of the whole journal. The `@fleet` stream has what people and `fleet.yaml` ask for: freezes,
+//! limits and resumptions. The cutovers under way, the completed ones and the automatic reverts are derived from the
+//! cutovers' own entries. So a revert never writes to `@fleet` and never waits for it. Entries of different streams may
+//! be folded in any order, because `resume --fleet` names each revert that it forgives by its entry.
 
 pub mod commands;
 mod damage;
@@ -30,51 +30,52 @@ use super::paged::Paged;
 use super::state::{Phase, State};
 use super::units::CutoverName;
 
-/// The label of the event that the failure budget is spent.
+/// The label of [`Event::FleetBudgetSpent`].
 const BUDGET_SPENT: &str = "fleet_budget_spent";
 
-/// The stream of the fleet's own entries. No cutover can have this name.
+/// The name of the stream of the fleet's own entries. No cutover can have this name.
 pub const FLEET_STREAM: &str = "@fleet";
 
-/// The name of the fleet's stream.
+/// Returns the name of the fleet's stream.
 pub fn stream() -> CutoverName {
     CutoverName::from(FLEET_STREAM)
 }
 
-/// Returns true if a stream belongs to the whole fleet and not to a cutover.
+/// Returns true if a stream belongs to the whole fleet and not to one cutover.
 pub fn is_fleet(stream: &CutoverName) -> bool {
     stream.as_str().starts_with('@')
 }
 
-/// A person's freeze.
+/// A freeze of the fleet, which a person asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freeze {
-    /// The person.
+    /// The person who asked for the freeze.
     pub actor: String,
-    /// The reason given.
+    /// The reason that the person gave.
     pub reason: String,
-    /// The beginning.
+    /// The time at which it began.
     pub at: Timestamp,
-    /// The end; none until somebody unfreezes.
+    /// The time at which it ends. `None` if it lasts until a person ends it.
     pub until: Option<Timestamp>,
 }
 
-/// The progress of another cutover, for those that wait for it.
+/// The progress of one cutover, for the cutovers that wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
-    /// Its phase.
+    /// How far the cutover is.
     pub phase: Phase,
-    /// The step last intended.
+    /// The number of the step last intended; 0 before the first write and after a revert.
     pub step: u16,
     /// The number of its steps.
     pub steps: u16,
-    /// Its last entry.
+    /// The number of its last entry.
     pub seq: u64,
 }
 
-/// An automatic revert.
+/// An automatic revert, which counts against the failure budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Setback {
+    /// The time of the entry that began it.
     at: Timestamp,
     /// True if a failed gate was the cause.
     gate: bool,
@@ -83,33 +84,37 @@ struct Setback {
 /// All cutovers of a journal, as far as they concern each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fleet {
-    /// The last entry of `@fleet`; 0 if there is none. Every step is conditional on it.
+    /// The number of the last entry of `@fleet`; 0 if there is none. Every step is conditional on it.
     pub seq: u64,
-    /// The time of that entry.
+    /// The time of that entry. `None` if there is none.
     pub last_at: Option<Timestamp>,
     /// The limits in force.
     pub settings: FleetSettings,
-    /// The file that they came from.
+    /// The path of the file that the limits came from. `None` if there was none.
     pub settings_path: Option<String>,
-    /// The last freeze, if nobody ended it; its time may be over by now.
+    /// The last freeze. `None` if a person ended it. It stays here after its time is over.
     pub freeze: Option<Freeze>,
-    /// The time at which a person last resumed the fleet.
+    /// The time at which a person last resumed the fleet. `None` if nobody did.
     pub resumed_at: Option<Timestamp>,
-    /// Why `@fleet` cannot be used, if it cannot: then nothing advances; reverts and rollbacks still work.
+    /// Why `@fleet` cannot be used. Then no step is taken; reverts and rollbacks still work. `None` if it can be used.
     pub trouble: Option<String>,
-    /// The number of reverts when the spent budget was last journaled.
+    /// The number of reverts when the spent budget was last journaled. `None` if it was not since the fleet was last
+    /// resumed.
     announced: Option<usize>,
+    /// The progress of each cutover.
     members: BTreeMap<CutoverName, Member>,
+    /// The cutovers between their first step and their end.
     in_flight: BTreeSet<CutoverName>,
+    /// The automatic reverts of each cutover that still count, by the number of the entry that began them.
     setbacks: BTreeMap<CutoverName, BTreeMap<u64, Setback>>,
-    /// The entry of each cutover up to which its reverts no longer count.
+    /// For each cutover, the number of the entry up to which its reverts no longer count.
     forgiven: BTreeMap<CutoverName, u64>,
     held: Holding,
     damaged: DamagedStreams,
 }
 
 impl Fleet {
-    /// Takes an entry of `@fleet`. Never fails: an unusable entry is noted as [`Fleet::trouble`].
+    /// Folds an entry of `@fleet`. Never fails: an entry that cannot be used is recorded in [`Fleet::trouble`].
     pub fn take(&mut self, entry: &Envelope) {
         if entry.seq <= self.seq {
             return;
@@ -177,7 +182,7 @@ impl Fleet {
         }
     }
 
-    /// Returns the pages that an entry of `@fleet` ends: resuming the fleet ends the page for the spent budget.
+    /// Returns the pages that an entry of `@fleet` ends. Resuming the fleet ends the page about the spent budget.
     pub fn settles(&self, event: &Event) -> Vec<Paged> {
         if matches!(event, Event::FleetResumed { .. }) && self.announced.is_some() {
             return vec![Paged::Event(BUDGET_SPENT)];
@@ -185,7 +190,7 @@ impl Fleet {
         Vec::new()
     }
 
-    /// Takes a cutover's entry; `before` is its phase before it, `after` its state after it.
+    /// Folds a cutover's entry. `before` is the cutover's phase before the entry, `after` its state after it.
     pub fn note(&mut self, entry: &Envelope, before: Option<Phase>, after: &State) {
         let turned = before != Some(Phase::Reverting) && after.phase == Phase::Reverting;
         if turned
@@ -214,17 +219,17 @@ impl Fleet {
         self.members.insert(after.name.clone(), member);
     }
 
-    /// The progress of another cutover; none if the journal does not have it.
+    /// Returns the progress of a cutover. `None` if the journal does not have it.
     pub fn member(&self, name: &CutoverName) -> Option<&Member> {
         self.members.get(name)
     }
 
-    /// The number of cutovers between their first step and their end.
+    /// Returns the number of cutovers between their first step and their end.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// The number of cutovers that may still start now.
+    /// Returns the number of cutovers that may still start now.
     pub fn free_slots(&self) -> usize {
         let Some(max) = self.settings.max_in_flight else {
             return usize::MAX.saturating_sub(self.in_flight());
@@ -232,17 +237,17 @@ impl Fleet {
         as_count(max).saturating_sub(self.in_flight())
     }
 
-    /// The number of automatic reverts since a person last resumed the fleet.
+    /// Returns the number of automatic reverts since a person last resumed the fleet.
     pub fn setbacks(&self) -> usize {
         self.setbacks.values().map(BTreeMap::len).sum()
     }
 
-    /// The cutovers that were reverted automatically since then.
+    /// Returns the cutovers that were reverted automatically since a person last resumed the fleet.
     pub fn set_back(&self) -> impl Iterator<Item = &CutoverName> {
         self.setbacks.keys()
     }
 
-    /// The budget, if it is spent.
+    /// Returns the failure budget if it is spent. `None` if it is not spent, or if there is none.
     pub fn budget_spent(&self) -> Option<u32> {
         let budget = self.settings.failure_budget?;
         if self.setbacks() < as_count(budget) {
@@ -251,7 +256,7 @@ impl Fleet {
         Some(budget)
     }
 
-    /// The freeze, if it holds at `now`.
+    /// Returns the freeze that is in force at `now`. `None` if there is none.
     pub fn frozen(&self, now: Timestamp) -> Option<&Freeze> {
         let freeze = self.freeze.as_ref()?;
         if freeze.until.is_some_and(|until| until <= now) {
@@ -266,6 +271,7 @@ impl Fleet {
         self.spent_news().or_else(|| self.damaged.news())
     }
 
+    /// Returns an event if the budget is spent and that was not journaled yet.
     fn spent_news(&self) -> Option<Event> {
         let budget = self.budget_spent()?;
         if self
@@ -282,6 +288,7 @@ impl Fleet {
         })
     }
 
+    /// Removes the automatic reverts that no longer count.
     fn forget_forgiven(&mut self) {
         for (name, up_to) in &self.forgiven {
             if let Some(of) = self.setbacks.get_mut(name) {
@@ -294,7 +301,7 @@ impl Fleet {
 
 pub use super::lists::NAMED_MAX;
 
-/// A limit as a count; one that does not fit is no limit.
+/// Converts a limit to a count. A limit that does not fit is no limit.
 fn as_count(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
@@ -305,8 +312,9 @@ pub fn is_in_flight(state: &State) -> bool {
     begun && !state.phase.is_final()
 }
 
-/// Returns none if a revert does not count against the budget, and otherwise true if a failed gate was its cause. A person's
-/// rollback does not count (semantics I), nor does a revert that only finishes an earlier one.
+/// Returns `None` if a revert with this cause does not count against the failure budget; otherwise true if a failed
+/// gate was the cause. A person's rollback does not count (semantics I4), nor does the revert of a late write, which
+/// only finishes an earlier one.
 fn setback(cause: &RevertCause) -> Option<bool> {
     match cause {
         RevertCause::AlarmRed { .. }

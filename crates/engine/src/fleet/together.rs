@@ -11,7 +11,8 @@ use super::{Fleet, NAMED_MAX};
 use crate::units::CutoverName;
 
 impl Fleet {
-    /// Returns the services whose gates failed about `at`, with `name`, if they are enough to suggest one cause.
+    /// Returns the services whose gates failed within ten minutes of `at`, `name` among them. `None` if there are too
+    /// few to suggest one cause.
     pub fn shared_fate_at(&self, name: &CutoverName, at: Timestamp) -> Option<SharedFate> {
         let mut named = BTreeSet::from([name]);
         let mut since = at;
@@ -33,14 +34,16 @@ impl Fleet {
         })
     }
 
-    /// Returns the services whose gates failed about the time of the last failed gate of `name`, if they suggest one cause.
+    /// Returns the services whose gates failed within ten minutes of the last failed gate of `name`. `None` if there
+    /// are too few to suggest one cause.
     pub fn shared_fate_of(&self, name: &CutoverName) -> Option<SharedFate> {
         let setbacks = self.setbacks.get(name)?;
         let last = setbacks.values().rev().find(|setback| setback.gate)?;
         self.shared_fate_at(name, last.at)
     }
 
-    /// The largest group of failures that suggest one cause, since a person last resumed the fleet.
+    /// Returns the largest set of failures that suggest one cause, since a person last resumed the fleet. `None` if
+    /// there is none.
     pub fn shared_fate(&self) -> Option<SharedFate> {
         let fates = self
             .setbacks
@@ -51,29 +54,30 @@ impl Fleet {
 }
 
 impl Fleet {
-    /// Notes that a stream cannot be followed from an entry on.
+    /// Records that a stream cannot be used from an entry on.
     pub(crate) fn note_damage(&mut self, name: &CutoverName, damage: Damage) {
         self.damaged.streams.insert(name.clone(), damage);
     }
 
-    /// Notes a later entry of a damaged stream.
+    /// Records that a later entry of a damaged stream was read.
     pub(crate) fn note_behind(&mut self, name: &CutoverName, head: u64) {
         if let Some(damage) = self.damaged.streams.get_mut(name) {
             damage.head = damage.head.max(head);
         }
     }
 
-    /// The damage of a cutover's stream, if it cannot be followed. The cutover's state is then the last good one.
+    /// Returns the damage of a cutover's stream. The cutover's state is then the last good one. `None` if the stream is
+    /// not damaged.
     pub fn damage(&self, name: &CutoverName) -> Option<&Damage> {
         self.damaged.streams.get(name)
     }
 
-    /// The cutovers whose stream cannot be followed.
+    /// Returns the cutovers with a damaged stream, each with its damage.
     pub fn damaged(&self) -> impl Iterator<Item = (&CutoverName, &Damage)> {
         self.damaged.streams.iter()
     }
 
-    /// The damaged cutover that an entry of `@fleet` tells of, if it does.
+    /// Returns the damaged cutover that entry `seq` of `@fleet` is about. `None` if the entry is not about one.
     pub fn damage_told(&self, seq: u64) -> Option<&CutoverName> {
         self.damaged.told.get(&seq)
     }

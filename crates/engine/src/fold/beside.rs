@@ -1,4 +1,4 @@
-//! The fold of hooks and jobs.
+//! The fold of events about hooks and jobs.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use crate::state::{Phase, State};
 use crate::units::WriteId;
 
 impl State {
+    /// Records a call that is about to be made. A hook that has succeeded is not called again.
     pub(super) fn hook_intended(&mut self, hook: HookId, call: HookCalled) -> Taken {
         require(!self.phase.is_final(), "the cutover is over")?;
         let run = self.hooks.entry(hook).or_default();
@@ -21,7 +22,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes an answer, if it is to the call that is under way. A late answer to an earlier call is ignored.
+    /// Folds the answer to a call of a hook. A late answer to an earlier call is ignored.
     pub(super) fn hook_answered(
         &mut self,
         hook: HookId,
@@ -45,7 +46,7 @@ impl State {
         }
     }
 
-    /// Gives the hooks that have failed for good, and hold, all their tries again.
+    /// Resets the failures of the hooks that hold the cutover, so that all their tries are made again.
     pub(super) fn forget_failures_of_hooks(&mut self) {
         for id in self.failed_hooks() {
             if let Some(run) = self.hooks.get_mut(&id) {
@@ -54,7 +55,7 @@ impl State {
         }
     }
 
-    /// Forgets the runs of hooks that the new plan changes: a changed hook has not been called.
+    /// Removes the progress of the hooks that an amended plan changes. A changed hook has not been called.
     pub(super) fn forget_changed_hooks(&mut self, plan: &Plan) {
         let before = &self.source.plan;
         self.hooks.retain(|id, _| {
@@ -63,6 +64,7 @@ impl State {
         });
     }
 
+    /// Begins the switch to a side: forward while a step settles or bakes, back while the cutover reverts or is halted.
     pub(super) fn job_switch_intended(&mut self, to: JobSide, at: Timestamp) -> Taken {
         require(self.plan().jobs.is_some(), "the plan has no jobs")?;
         require(self.jobs.turn.is_none(), "a change of jobs is unresolved")?;
@@ -80,6 +82,8 @@ impl State {
         Ok(())
     }
 
+    /// Records a change of jobs that is about to be made. A side is switched on only after the other side was read off
+    /// and drained.
     pub(super) fn job_turn_intended(&mut self, turn: JobTurn) -> Taken {
         let count = self.plan().jobs.as_ref().map_or(0, |jobs| jobs.jobs.len());
         let jobs = &mut self.jobs;
@@ -92,7 +96,7 @@ impl State {
         )?;
         if turn.on {
             require(turn.side == goal, "that side is left")?;
-            // Never both.
+            // The jobs must never run on both sides.
             let off = jobs.off_at.is_some() && jobs.drained;
             require(off, "the other side is not known to be off")?;
         } else {
@@ -108,6 +112,7 @@ impl State {
         Ok(())
     }
 
+    /// Records the replies to a change of jobs. An answer to another change is ignored.
     pub(super) fn job_turn_answered(
         &mut self,
         turn_id: &WriteId,
@@ -136,6 +141,7 @@ impl State {
         turn.answered_at = Some(at);
     }
 
+    /// Records which jobs of a change are on. If one is not as wanted, the change counts as failed.
     pub(super) fn job_turn_resolved(
         &mut self,
         turn_id: &WriteId,
@@ -159,6 +165,7 @@ impl State {
         Ok(())
     }
 
+    /// Records that the side that is left was read off.
     pub(super) fn jobs_off(&mut self, side: JobSide, at: Timestamp) -> Taken {
         let jobs = &mut self.jobs;
         require(jobs.turn.is_none(), "a change of jobs is unresolved")?;
@@ -168,6 +175,7 @@ impl State {
         Ok(())
     }
 
+    /// Records that no job of the side that is left still runs.
     pub(super) fn jobs_drained(&mut self, side: JobSide) -> Taken {
         let jobs = &mut self.jobs;
         let left = jobs.goal.map(JobSide::other) == Some(side);
@@ -176,6 +184,7 @@ impl State {
         Ok(())
     }
 
+    /// Records that the switch is done.
     pub(super) fn jobs_moved(&mut self, to: JobSide) -> Taken {
         let jobs = &mut self.jobs;
         require(jobs.turn.is_none(), "a change of jobs is unresolved")?;

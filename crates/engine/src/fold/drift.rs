@@ -1,4 +1,5 @@
-//! The fold of drift: groups that somebody else changed, until they are restored, adopted or written again.
+//! The fold of events about drift: groups that somebody else changed, until they are restored, adopted or written
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use crate::record::GroupImage;
 use crate::state::{Bake, FIRST_WRITE_SLACK, Phase, State};
 
 impl State {
+    /// Records the drifted groups. In a waiting cutover that has sent a write before, the attempt begins by this.
     pub(super) fn drift_detected(
         &mut self,
         groups: &BTreeMap<usize, Option<GroupImage>>,
@@ -21,8 +23,8 @@ impl State {
         Ok(())
     }
 
-    /// Begins the attempt because its groups have a share that nobody verified after its write was abandoned: its gates are
-    /// armed (I14).
+    /// Begins the attempt because of drift: after its write was abandoned, a group has a share that nobody verified.
+    /// From now on its gates are armed (invariant I14).
     fn begin_by_drift(&mut self, at: Timestamp) -> Taken {
         require(!self.intended.is_empty(), "nothing was ever written")?;
         self.verified.clone_from(&self.baseline);
@@ -42,6 +44,7 @@ impl State {
         }
     }
 
+    /// Accepts the drifted images as verified. The baseline gets their fields, but keeps its weights.
     pub(super) fn drift_adopted(
         &mut self,
         images: &BTreeMap<usize, GroupImage>,
@@ -63,7 +66,7 @@ impl State {
         Ok(())
     }
 
-    /// Reopens the last verified step: it is written again, and its bake begins anew (semantics L5).
+    /// Reopens the last verified step: its weights are written again, and its bake begins anew (semantics L5).
     pub(super) fn step_reopened(&mut self, step: u16, at: Timestamp) -> Taken {
         let watched = matches!(self.phase, Phase::Settling | Phase::Baking);
         require(

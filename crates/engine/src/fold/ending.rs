@@ -1,4 +1,4 @@
-//! The fold of reverts, halts and ends.
+//! The fold of events about reverts, halts and ends.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use crate::strays::Stray;
 use crate::units::WriteId;
 
 impl State {
+    /// Begins a revert. The halt, the drift and the requested rollback are removed.
     pub(super) fn begin_revert(
         &mut self,
         write_id: &WriteId,
@@ -44,16 +45,18 @@ impl State {
         Ok(())
     }
 
-    /// Returns the step whose weights a revert takes back. A late write lands after the revert of its step.
+    /// Returns the number of the step whose weights a revert takes back. A late write takes effect after the revert of
+    /// its step, when the current step is 0 already.
     fn step_taken_back(&self, cause: &RevertCause) -> u16 {
         match (cause, &self.write, &self.revert) {
             (RevertCause::LateWrite {}, Some(write), _) => write.step,
-            // Force goes on with what a gentle revert began.
+            // A forced revert continues the plain revert before it.
             (_, _, Some(before)) if self.phase == Phase::Reverting => before.step,
             _ => self.step,
         }
     }
 
+    /// Records when all groups were first read at the baseline.
     pub(super) fn baseline_seen(&mut self, at: Option<Timestamp>) -> Taken {
         require(self.phase == Phase::Reverting, "nothing is reverting")?;
         if let Some(revert) = &mut self.revert {
@@ -62,6 +65,7 @@ impl State {
         Ok(())
     }
 
+    /// Records weights of somebody else, or that they are gone if `groups` is empty.
     pub(super) fn foreign_weights_seen(
         &mut self,
         groups: &BTreeMap<usize, Option<GroupImage>>,
@@ -80,6 +84,7 @@ impl State {
         Ok(())
     }
 
+    /// Records members that hold weight although the baseline did not have it.
     pub(super) fn stray_weights_found(&mut self, members: &[Stray]) -> Taken {
         let back = matches!(self.phase, Phase::Reverting | Phase::Reverted);
         require(back, "nothing went back")?;
@@ -87,6 +92,7 @@ impl State {
         Ok(())
     }
 
+    /// Ends a revert, or cancels a start before its first write.
     pub(super) fn reverted(&mut self, cancelled: bool, at: Timestamp) -> Taken {
         let legal = if cancelled {
             !self.has_started()
@@ -95,7 +101,8 @@ impl State {
         };
         require(legal, "nothing is reverting")?;
         require(self.jobs.are_back(), "the jobs are not back")?;
-        // A write with all its answers can no longer land; any other is looked for a while longer (semantics A4).
+        // A write whose replies are all known can no longer take effect. Any other is watched for a while longer
+        // (semantics A4).
         if self.write.as_ref().is_some_and(Write::is_answered) {
             self.write = None;
         }
@@ -107,6 +114,7 @@ impl State {
         Ok(())
     }
 
+    /// Halts an unfinished cutover.
     pub(super) fn halted(&mut self, reason: &HaltReason, at: Timestamp) -> Taken {
         require(!self.phase.is_final(), "the cutover is over")?;
         self.halt = Some(reason.clone());
@@ -115,6 +123,7 @@ impl State {
         Ok(())
     }
 
+    /// Completes the cutover after the bake of its last step.
     pub(super) fn completed(&mut self, at: Timestamp) -> Taken {
         let last = self.verified_step == self.plan().step_count();
         let over = self.phase == Phase::Baking && last && self.bake.over;
@@ -124,8 +133,8 @@ impl State {
         Ok(())
     }
 
-    /// Completes the cutover because a person took the records found in the last step for the end: the old side is gone, so
-    /// there is no revert.
+    /// Completes the cutover because a person accepted the records found in the last step as the end. The old side is
+    /// gone, so there is no revert.
     pub(super) fn completed_as_found(&mut self, at: Timestamp) -> Taken {
         let last = self.verified_step == self.plan().step_count();
         let under_way = match self.phase {
@@ -144,6 +153,7 @@ impl State {
         Ok(())
     }
 
+    /// Ends the cutover without a revert.
     pub(super) fn abandoned(&mut self, at: Timestamp) -> Taken {
         require(!self.phase.is_final(), "the cutover is over")?;
         self.write = None;
@@ -151,7 +161,7 @@ impl State {
         Ok(())
     }
 
-    /// Ends the cutover as it is, and forgets what was requested and what held.
+    /// Ends the cutover as it is. Removes requests, the halt, the drift and all holds.
     fn end(&mut self, phase: Phase, at: Timestamp) {
         self.rollback = None;
         self.halt = None;
@@ -160,7 +170,7 @@ impl State {
         self.enter(phase, at);
     }
 
-    /// Clears all holds: a finished cutover has none.
+    /// Removes all holds, because a finished cutover has none.
     fn clear_holds(&mut self, at: Timestamp) {
         self.held.clear();
         self.ended_holds.clear();

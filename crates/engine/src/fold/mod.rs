@@ -1,4 +1,5 @@
-//! The fold: events in, state out. An event that cannot follow is a typed error, never a guess.
+//! The fold: it turns events into the state. An event that cannot follow the events before it is an error, and is never
+//! skipped.
 
 mod beside;
 mod drift;
@@ -23,21 +24,21 @@ use crate::state::{
 };
 use crate::units::CutoverName;
 
-/// An event that cannot have happened in the state before it.
+/// The error of an entry that cannot follow the entries before it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{cutover}: entry {seq} ({event}) cannot follow: {why}")]
 pub struct IllegalEvent {
-    /// The stream.
+    /// The stream of the entry.
     pub cutover: CutoverName,
-    /// The entry.
+    /// The number of the entry.
     pub seq: u64,
-    /// The event's name.
+    /// The name of its event.
     pub event: &'static str,
-    /// The rule that forbids it.
+    /// The rule that forbids it, for people.
     pub why: String,
 }
 
-/// Folds the entries of one stream; none if there are none.
+/// Folds the entries of one stream, in order. Returns `None` for no entries.
 ///
 /// # Errors
 /// The first entry that cannot follow.
@@ -51,10 +52,10 @@ pub fn fold<'a>(
     Ok(state)
 }
 
-/// Applies one more entry.
+/// Folds one more entry into the state.
 ///
 /// # Errors
-/// The entry cannot follow; the state is as it was before it.
+/// The entry cannot follow. Then the state is unchanged.
 pub fn apply(state: &mut Option<State>, entry: &Envelope) -> Result<(), IllegalEvent> {
     apply_entry(state, entry).map_err(|why| IllegalEvent {
         cutover: entry.cutover.clone(),
@@ -64,6 +65,7 @@ pub fn apply(state: &mut Option<State>, entry: &Envelope) -> Result<(), IllegalE
     })
 }
 
+/// Folds one more entry. The error is the rule that forbids it.
 fn apply_entry(state: &mut Option<State>, entry: &Envelope) -> Taken {
     if let Some(why) = entry.unbelievable() {
         return Err(why);
@@ -78,6 +80,7 @@ fn apply_entry(state: &mut Option<State>, entry: &Envelope) -> Taken {
     before.take(entry)
 }
 
+/// Returns the state after the first entry of a stream.
 fn begin(entry: &Envelope) -> Result<State, String> {
     let Event::PlanAccepted { source } = &entry.event else {
         return Err("a stream begins with plan_accepted".to_owned());
@@ -94,16 +97,19 @@ fn begin(entry: &Envelope) -> Result<State, String> {
     ))
 }
 
+/// The result of folding an entry: nothing, or the rule that forbids it.
 pub(super) type Taken = Result<(), String>;
 
 /// The effect of an entry on pages.
 struct Paging {
+    /// True if the entry pages.
     pages: bool,
-    /// The holds that people are paged for by it.
+    /// The holds that people are paged for by this entry.
     paged: Vec<HoldReason>,
 }
 
 impl State {
+    /// Folds an entry with its effect on pages.
     fn take(&mut self, entry: &Envelope) -> Taken {
         let paging = self.paging(entry);
         self.take_event(entry)?;
@@ -419,12 +425,15 @@ impl State {
         }
     }
 
+    /// Replaces the plan, which is legal before the first write only.
     fn plan_accepted(&mut self, source: &PlanSource) -> Taken {
         require(self.phase == Phase::Waiting, "the cutover has started")?;
         self.source = source.clone();
         Ok(())
     }
 
+    /// Replaces the plan of an unfinished cutover. The name stays; the records stay once there is a baseline, and the
+    /// jobs once they have begun to move.
     fn plan_amended(&mut self, source: &PlanSource) -> Taken {
         require(!self.phase.is_final(), "the cutover is over")?;
         require(source.plan.name == self.name, "the plan has another name")?;
@@ -445,14 +454,14 @@ impl State {
             &before.plan.gates.measures,
         );
         self.measured.amended(measures, before);
-        // The person who changes the plan has seen that a step waits: its timeout begins anew.
+        // The person who changes the plan has seen that a step waits, so the approval timeout begins anew.
         self.approval_asked = None;
         let plan = &self.source.plan;
         self.unknown.retain(|gate, _| plan.gates.has(gate));
         Ok(())
     }
 
-    /// Remembers when a step first waited for its approval. Other holds in the meantime do not begin the timeout anew.
+    /// Records when a step first waited for its approval. Other holds in the meantime do not begin the timeout anew.
     fn approval_asked(&mut self, because: &[HoldReason], at: Timestamp) {
         let asked = because.iter().find_map(HoldReason::asks_approval);
         if let Some(step) = asked
@@ -499,6 +508,8 @@ impl State {
         Ok(())
     }
 
+    /// Begins another attempt, leaves `halted`, or makes all tries of a failed hook again, as the phase requires
+    /// (semantics E5).
     fn retry_requested(&mut self, at: Timestamp) -> Taken {
         match self.phase {
             Phase::Reverted => {
@@ -528,7 +539,7 @@ impl State {
         }
     }
 
-    /// A cutover that waits for its start, at the stream's first entry.
+    /// Returns a cutover that waits for its start, after the first entry of its stream.
     fn waiting(name: CutoverName, attempt: u32, source: PlanSource, at: Timestamp) -> Self {
         Self {
             name,
@@ -577,6 +588,7 @@ impl State {
         }
     }
 
+    /// Replaces the holds, and records when those ended that are no longer among them.
     fn hold(&mut self, because: &[HoldReason], at: Timestamp) {
         let subjects: BTreeSet<HoldReason> = because.iter().map(HoldReason::subject).collect();
         for reason in &self.held {
@@ -605,6 +617,7 @@ impl State {
     }
 }
 
+/// Returns an error with this reason unless the entry is legal.
 pub(super) fn require(legal: bool, why: &str) -> Taken {
     if legal { Ok(()) } else { Err(why.to_owned()) }
 }

@@ -1,4 +1,4 @@
-//! The fold of a step's write.
+//! The fold of events about a step's write.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,12 @@ use crate::state::{
 };
 use crate::units::{ChangeId, WriteId};
 
-/// The time after it was abandoned within which a step that is intended again is the same try; its ten minutes go on.
+/// The time after an abandoned write within which the same step counts as the same try, so that its 10 minutes
+/// (semantics A7) go on.
 const SAME_TRY: SignedDuration = SignedDuration::from_secs(120);
 
 impl State {
+    /// Records a step's write that is about to be sent, with the baseline if there is none yet.
     pub(super) fn weight_change_intended(
         &mut self,
         write: Write,
@@ -75,6 +77,7 @@ impl State {
         Ok(())
     }
 
+    /// Records that Route 53 accepted a batch of a step, a resubmission or a revert.
     pub(super) fn weight_change_submitted(
         &mut self,
         write_id: &WriteId,
@@ -102,6 +105,7 @@ impl State {
         }
     }
 
+    /// Records that a batch of a step or a revert was refused, or that its reply was lost.
     pub(super) fn weight_change_failed(
         &mut self,
         write_id: &WriteId,
@@ -125,7 +129,7 @@ impl State {
             }
             return;
         }
-        // A failed resubmission stays noted: its other zones may still answer, and the next one does not follow at once.
+        // A failed resubmission is kept. Its other zones may still reply, and the next one must not follow at once.
         if let Some(revert) = self.revert_of(write_id) {
             revert.trouble = Some(message.to_owned());
             revert.failed_class = Some(class);
@@ -134,6 +138,8 @@ impl State {
         }
     }
 
+    /// Records that a write can no longer take effect. The step goes back to the phase in which it was decided, unless
+    /// it has begun.
     pub(super) fn weight_change_abandoned(
         &mut self,
         write_id: &WriteId,
@@ -143,7 +149,7 @@ impl State {
     ) -> Taken {
         self.require_write(write_id)?;
         self.expect_landed(landed);
-        // If there is no answer at all, the owner died, and Route 53 was probably never asked.
+        // If there is no reply at all, the owner died, and Route 53 was probably never asked.
         let tried = match &self.write {
             Some(write) => !write.answers.is_empty(),
             None => false,
@@ -159,7 +165,7 @@ impl State {
         self.abandoned_for = trouble.map(str::to_owned);
         self.write = None;
         self.abandoned_at = if tried { Some(at) } else { None };
-        // A first step that drifted has begun: its gates stay armed (I14).
+        // A first step that has drifted counts as begun: its gates stay armed (invariant I14).
         let begun = self.has_moved_in_step() || (self.verified_step == 0 && self.drift.is_some());
         if self.phase == Phase::Shifting && !begun {
             self.step_back(at);
@@ -167,7 +173,7 @@ impl State {
         Ok(())
     }
 
-    /// Expects the step's weights in these groups from now on: Route 53 accepted them, so they took effect.
+    /// Sets the step's weights as the verified ones of these groups. Route 53 accepted them, so they took effect.
     fn expect_landed(&mut self, landed: &[usize]) {
         let (Some(write), Some(verified)) = (&self.write, &mut self.verified) else {
             return;
@@ -181,6 +187,7 @@ impl State {
         }
     }
 
+    /// Records that all groups were read at the step's weights, and begins to settle.
     pub(super) fn weights_verified(
         &mut self,
         write_id: &WriteId,
@@ -201,6 +208,7 @@ impl State {
         Ok(())
     }
 
+    /// Records a resubmission in place of a change that can no longer be followed.
     pub(super) fn change_lost(
         &mut self,
         change_id: Option<&ChangeId>,
@@ -214,7 +222,7 @@ impl State {
         Ok(())
     }
 
-    /// Returns to the phase from which the step was decided, so that it is decided afresh.
+    /// Returns to the phase in which the step was decided, so that it is decided afresh.
     pub(super) fn step_back(&mut self, at: Timestamp) {
         self.step = self.verified_step;
         if self.verified_step == 0 {
@@ -227,7 +235,7 @@ impl State {
         }
     }
 
-    /// Notes the answer to a step's write. Returns false if `write_id` is not that write.
+    /// Records the reply to a step's write. Returns false if `write_id` is not that write.
     fn answer(&mut self, write_id: &WriteId, groups: &[usize], answer: &SendOutcome) -> bool {
         let Some(write) = &mut self.write else {
             return false;
@@ -237,7 +245,7 @@ impl State {
         }
         for group in groups {
             let known = write.answers.get(group);
-            // A write whose reply was lost may land although it was sent again and refused.
+            // If the reply to a first send was lost, that send may take effect even though a second one was refused.
             let doubtful =
                 matches!(known, Some(SendOutcome::Lost(_))) && *answer != SendOutcome::Accepted;
             if !doubtful {
@@ -253,12 +261,14 @@ impl State {
             .is_some_and(|resubmission| resubmission.write_id == *write_id)
     }
 
+    /// Returns the revert that this write belongs to.
     fn revert_of(&mut self, write_id: &WriteId) -> Option<&mut Revert> {
         self.revert
             .as_mut()
             .filter(|revert| revert.write_id == *write_id)
     }
 
+    /// Returns an error unless this is the unresolved write.
     fn require_write(&self, write_id: &WriteId) -> Taken {
         let is_it = self
             .write

@@ -1,4 +1,4 @@
-//! The reasons of halts and the causes of reverts.
+//! The reasons why a cutover is halted or reverted.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,32 +16,32 @@ use crate::units::AlarmId;
 #[serde(tag = "halt", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum HaltReason {
-    /// A gate and a fallback alarm are red at once.
+    /// A gate is red on both sides, or a gate and a fallback alarm are red at the same time.
     BothRed {
-        /// The gate.
+        /// The gate that is red on the new side.
         gate: GateId,
-        /// The fallback alarm, or the same gate if it fails on the old side too.
+        /// The fallback alarm that is red, or the same gate if it fails on the old side too.
         fallback: GateId,
     },
-    /// Somebody else changed these groups, and a revert would overwrite that.
+    /// Somebody else changed groups, and a revert would overwrite these changes.
     Drift {
-        /// The groups.
+        /// The groups that were changed.
         groups: Vec<GroupName>,
-        /// For each, the weights that were expected and the records that were found.
+        /// For each of these groups, the weights that were expected and the records that were found.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         found: Vec<Astray>,
     },
-    /// A step failed and a red fallback alarm forbids the revert.
+    /// A step failed, and a red fallback alarm prevents the revert.
     StepFailed {
-        /// The failure.
+        /// Why the step failed, for people.
         message: String,
-        /// True if a step of this attempt was verified, from which `retry` can go on.
+        /// True if `retry` can go on, because a step of this attempt was verified.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         verified: bool,
     },
-    /// An invariant of this program does not hold.
+    /// The controller found that an invariant of this program is broken.
     Invariant {
-        /// The invariant and the way in which it is broken.
+        /// Which invariant is broken, and how, for people.
         message: String,
     },
 }
@@ -53,63 +53,63 @@ pub enum HaltReason {
 pub enum RevertCause {
     /// An alarm is red.
     AlarmRed {
-        /// The alarm.
+        /// The alarm that is red.
         alarm: AlarmId,
     },
-    /// An alarm was red between two readings.
+    /// An alarm was red between two readings (semantics C3).
     AlarmFlapped {
-        /// The alarm.
+        /// The alarm that was red.
         alarm: AlarmId,
-        /// The time at which it entered ALARM (AWS's clock).
+        /// The time at which it entered ALARM, by AWS's clock.
         at: Timestamp,
     },
-    /// A gate was Unknown for longer than the plan allows, and the plan says revert.
+    /// A gate was Unknown for longer than the plan allows, and the plan says `on_unknown: revert`.
     UnknownTooLong {
-        /// The gate.
+        /// The gate, of any kind.
         alarm: GateId,
-        /// The time at which that began.
+        /// The time since which it was Unknown.
         since: Timestamp,
     },
     /// A metric is beyond its bound.
     MeasureBeyond {
-        /// The gate.
+        /// The gate of the metric.
         gate: GateId,
         /// The datapoints beyond the bound.
         beyond: Beyond,
     },
-    /// The new side is worse than the old one.
+    /// The new side fails more often than the old one, and not by chance.
     Worse {
-        /// The gate.
+        /// The gate that compares both sides.
         gate: GateId,
         /// The result of the comparison, with its numbers.
         judgement: Box<Judgement>,
     },
-    /// The step could not be written, or not in time.
+    /// A step's weights could not be written, or were not verified in time (semantics A7).
     StepFailed {
-        /// The failure.
+        /// Why the step failed, for people.
         message: String,
     },
-    /// Nobody approved a step in time, and the plan says revert.
+    /// Nobody approved a step in time, and the plan says `on_timeout: revert`.
     ApprovalTimeout {
-        /// The step.
+        /// The step's number, from 1.
         step: u16,
-        /// When the wait started.
+        /// The time at which the wait began.
         since: Timestamp,
     },
-    /// A hook failed, and the plan says revert.
+    /// All tries of a hook failed, and the plan says `on_failure: revert`.
     HookFailed {
-        /// The hook.
+        /// The hook and the point at which it was called.
         hook: HookId,
-        /// The message of the failure.
+        /// The message of the last failure.
         message: String,
     },
-    /// A person requested it.
+    /// A person asked for the revert.
     Operator {
-        /// The person.
+        /// The person who asked.
         actor: String,
-        /// The reason given.
+        /// The reason that the person gave. `None` if no reason was given.
         reason: Option<String>,
     },
-    /// A write of ours landed after the revert had ended.
+    /// A late write of this attempt took effect after the revert had ended (semantics A4).
     LateWrite {},
 }

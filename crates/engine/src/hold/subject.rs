@@ -1,4 +1,4 @@
-//! The subject of a hold: two holds are the same if their subjects are, whatever their numbers.
+//! The subject of a hold. Two holds are the same if their subjects are equal, whatever their numbers.
 
 use jiff::Timestamp;
 
@@ -11,8 +11,8 @@ use crate::state::phase::Phase;
 use crate::units::{DnsName, Weight};
 
 impl HoldReason {
-    /// Returns the cause that may hold several cutovers at once: the same reason without the details of each cutover.
-    /// None if the hold concerns a single cutover, above all if something cannot be reverted.
+    /// Returns the cause that may hold several cutovers at once: this hold without the details of its cutover. `None`
+    /// if a hold of this kind concerns one cutover only, as those about reverts do.
     #[must_use]
     #[expect(
         clippy::too_many_lines,
@@ -100,7 +100,7 @@ impl HoldReason {
         })
     }
 
-    /// Returns the same reason without its numbers: two holds differ if their subjects do.
+    /// Returns the subject: this hold without its numbers, times and messages.
     #[must_use]
     #[expect(
         clippy::too_many_lines,
@@ -194,7 +194,7 @@ impl HoldReason {
             Self::Dependency {
                 phase, step, steps, ..
             } => {
-                // The unfinished phases are one subject; an end, or an unknown phase, is another.
+                // All unfinished phases are one subject. An end, or an unknown phase, is another.
                 if phase.is_some_and(|phase| !phase.is_final()) {
                     *phase = Some(Phase::Waiting);
                 }
@@ -231,6 +231,7 @@ impl HoldReason {
     }
 }
 
+/// Removes the numbers from the datapoints beyond a bound. The bound and the unit stay.
 fn without_numbers(beyond: &mut Beyond) {
     (beyond.value, beyond.points, beyond.of, beyond.old) = (Number::ZERO, 0, 0, None);
 }

@@ -1,4 +1,5 @@
-//! The firing times of jobs: the cron expressions of EventBridge and of Kubernetes, as far as a switch must avoid them.
+//! The times at which jobs run, from the cron expressions of EventBridge and of Kubernetes. A switch keeps away from
+//! them.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -6,46 +7,48 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::window::Zone;
 
-/// The number of days that are searched for the next or the last firing: a leap day is at most eight years away.
+/// The number of days that are searched for the next or the last run. A leap day is at most eight years away.
 const DAYS_MAX: i64 = 8 * 366;
 
-/// The firing times of a job, as its owner wrote them.
+/// The times at which a job runs, as the job's owner wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
     /// The expression: `cron(0 3 * * ? *)`, `at(2026-12-01T03:00:00)`, or five fields as in a crontab.
     pub expression: String,
-    /// The time zone of the expression; none means UTC.
+    /// The IANA name of the expression's time zone. `None` means UTC.
     pub zone: Option<String>,
-    /// The longest delay of a start after its time (Scheduler: `FlexibleTimeWindow`); zero if it is punctual.
+    /// The longest delay of a run after its time (`FlexibleTimeWindow` of EventBridge Scheduler). Zero if runs are
+    /// punctual.
     pub spread: SignedDuration,
-    /// The time after a missed firing within which it is made up for when the job is switched on (Kubernetes:
-    /// `startingDeadlineSeconds`); none if missed firings are not made up for.
+    /// How long after its time a missed run is still made up for when the job is switched on (`startingDeadlineSeconds`
+    /// of Kubernetes). `None` if missed runs are not made up for.
     pub catch_up: Option<SignedDuration>,
 }
 
-/// A firing about now, which a switch avoids.
+/// A run at about now, from which a switch must keep away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy {
-    /// The end of the time that a switch avoids.
+    /// The end of the time in which no switch may begin.
     pub until: Timestamp,
-    /// The length of that time.
+    /// The whole length of that time.
     pub lasts: SignedDuration,
 }
 
 impl Firing {
-    /// The first firing after `now`; none if it is not known, or never comes.
+    /// Returns the time of the first run after `now`. `None` if it is not known or never comes.
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         self.search(now, true)
     }
 
-    /// The last firing at or before `now`; none if it is not known, or never was.
+    /// Returns the time of the last run at or before `now`. `None` if it is not known or there was none.
     pub fn last(&self, now: Timestamp) -> Option<Timestamp> {
         self.search(now, false)
     }
 
-    /// Returns the wait of a switch that keeps `away` from every firing; none if it need not wait. A job that makes up for
-    /// missed firings is switched on only when the last firing, which ran on the side that is left, is too old for that. A
-    /// job that fires so often that this leaves no room is not waited for.
+    /// Returns the time in which no switch may begin, because it must keep `away` from every run. `None` if a switch
+    /// may begin now. A job that makes up for missed runs is switched on only when the last run is too old for that,
+    /// because the side that is left has done it. A switch does not wait for a job that runs so often that there is no
+    /// such time.
     pub fn busy(&self, now: Timestamp, away: SignedDuration) -> Option<Busy> {
         let (last, next) = (self.last(now), self.next(now));
         let apart = last.zip(next).map(|(last, next)| next.duration_since(last));
@@ -69,9 +72,9 @@ impl Firing {
         Some(Busy { until, lasts })
     }
 
-    /// The time until which the job would fire at once when switched on, to make up for a firing that it missed but that the
-    /// other side, off since `off_at`, ran. A firing that no side ran is rightly made up for, so this ends with the next
-    /// firing at the latest.
+    /// Returns the time until which the job, if switched on, would at once repeat a run that the other side did before
+    /// it went off at `off_at`. `None` if it would not. A run that neither side did is rightly made up for, so the
+    /// result is never later than the next run.
     pub fn makes_up_until(&self, now: Timestamp, off_at: Timestamp) -> Option<Timestamp> {
         let last = self.last(now)?;
         if last > off_at {
@@ -84,8 +87,8 @@ impl Firing {
         Some(until + SignedDuration::from_secs(1))
     }
 
-    /// Returns true if it never fires again: a single time that is past, or a last year that is over. An expression that
-    /// cannot be read may fire.
+    /// Returns true if the job never runs again, because its single time is past or its last year is over. An
+    /// expression that cannot be read may run.
     pub fn is_over(&self, now: Timestamp) -> bool {
         let Some(rules) = self.rules() else {
             return false;
@@ -102,6 +105,7 @@ impl Firing {
         last < this_year || (last == this_year && self.search(now, true).is_none())
     }
 
+    /// Returns the first run after `now`, or if `forward` is false the last one at or before `now`.
     fn search(&self, now: Timestamp, forward: bool) -> Option<Timestamp> {
         let rules = self.rules()?;
         if let Some(once) = self.once(&rules) {
@@ -129,6 +133,7 @@ impl Firing {
         None
     }
 
+    /// Returns the rules of the time zone. `None` if there is no such zone.
     fn rules(&self) -> Option<TimeZone> {
         let Some(name) = &self.zone else {
             return Some(TimeZone::UTC);
@@ -137,7 +142,7 @@ impl Firing {
         Some(zone.rules().clone())
     }
 
-    /// `at(2026-12-01T03:00:00)`.
+    /// Returns the time in `at(2026-12-01T03:00:00)`. `None` for any other expression.
     fn once(&self, rules: &TimeZone) -> Option<Timestamp> {
         let text = self.expression.trim();
         let wall = text.strip_prefix("at(")?.strip_suffix(')')?;
@@ -146,7 +151,7 @@ impl Firing {
     }
 }
 
-/// A cron expression, with the allowed values of each field; none allows every value.
+/// A cron expression as the values that each field allows. `None` for a field means that it allows every value.
 struct Cron {
     minutes: Vec<i8>,
     hours: Vec<i8>,
@@ -156,20 +161,22 @@ struct Cron {
     years: Option<Vec<i16>>,
 }
 
-/// The allowed days of a month.
+/// The days of a month that a cron expression allows.
 enum MonthDays {
     Any,
     These(Vec<i8>),
     Last,
 }
 
+/// The names of the months in cron expressions, January first.
 const MONTHS: [&str; 12] = [
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
 ];
+/// The names of the weekdays in cron expressions, Sunday first.
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 impl Cron {
-    /// Parses a cron expression; none if the text is not one, or has `W` or `#`, which are not supported here.
+    /// Parses a cron expression. `None` if the text is not one, or if it uses `W` or `#`, which are not supported.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (fields, amazon) = match text.strip_prefix("cron(") {
@@ -186,7 +193,7 @@ impl Cron {
             }
             _ => return None,
         };
-        // EventBridge counts weekdays from 1; crontabs count from 0 and take 7 for Sunday too.
+        // EventBridge counts weekdays from 1. Crontabs count from 0, and 7 means Sunday too.
         let first = i16::from(amazon);
         let weekdays = field(weekday, first, 7, &WEEKDAYS, first)?;
         let years = match year {
@@ -209,7 +216,7 @@ impl Cron {
         })
     }
 
-    /// The first firing of a day after `now`, or else its last one at or before `now`.
+    /// Returns the first run of a day after `now`, or if `forward` is false the last one at or before `now`.
     fn search_day(
         &self,
         date: Date,
@@ -234,6 +241,7 @@ impl Cron {
         last
     }
 
+    /// Returns true if the job runs on this day, at any time.
     fn fires_on(&self, date: Date) -> bool {
         if let Some(years) = &self.years
             && !years.contains(&date.year())
@@ -253,19 +261,19 @@ impl Cron {
         match (of_month, of_week) {
             (None, None) => true,
             (Some(fires), None) | (None, Some(fires)) => fires,
-            // As in every crontab, either is enough if both are given. EventBridge allows only one of them.
+            // As in every crontab, one of the two is enough if both are given. EventBridge allows only one of them.
             (Some(month), Some(week)) => month || week,
         }
     }
 }
 
-/// The values as the small numbers of a cron field; none allows every value.
+/// Converts the values of a field to small numbers. `None` means that the field allows every value.
 fn narrow(values: Option<Vec<i16>>) -> Option<Vec<i8>> {
     let values = values?.into_iter();
     values.map(|value| i8::try_from(value).ok()).collect()
 }
 
-/// Weekdays that are counted from `first`, counted from 0.
+/// Converts weekdays that are counted from `first` to weekdays that are counted from 0.
 fn from_zero(days: &[i16], first: i16) -> Vec<i8> {
     let mut weekdays = Vec::new();
     for day in days {
@@ -274,7 +282,7 @@ fn from_zero(days: &[i16], first: i16) -> Vec<i8> {
     weekdays
 }
 
-/// Replaces the shorthands of crontabs.
+/// Returns the five fields that a shorthand of crontabs stands for. Any other text is returned as it is.
 fn expanded(text: &str) -> &str {
     match text {
         "@yearly" | "@annually" => "0 0 1 1 *",
@@ -286,7 +294,8 @@ fn expanded(text: &str) -> &str {
     }
 }
 
-/// Returns the values that a field allows, ascending; `Some(None)` if it allows every value, none if it is not understood.
+/// Returns the values that a field allows, ascending. `Some(None)` if it allows every value, `None` if it cannot be
+/// parsed.
 #[expect(
     clippy::option_option,
     reason = "not understood, everything, and some are three answers"
@@ -317,7 +326,7 @@ fn field(text: &str, from: i16, to: i16, names: &[&str], base: i16) -> Option<Op
     Some(Some(allowed))
 }
 
-/// A number of a field, or the name of one; the names count from `base`.
+/// Parses a number of a field, or one of `names`, which count from `base`. `None` if the text is neither.
 fn number(text: &str, names: &[&str], base: i16) -> Option<i16> {
     let named = names
         .iter()
@@ -424,7 +433,7 @@ mod tests {
         let over = Some(at("2026-03-05T04:00:00Z"));
         assert_eq!(busy(&nightly, "2026-03-05T03:30:00Z", 10), over);
         assert_eq!(busy(&nightly, "2026-03-05T04:00:00Z", 10), None);
-        // A day leaves no room before the next firing: the switch keeps away from that firing alone.
+        // A day leaves no room before the next run, so the switch keeps away from that run alone.
         nightly.catch_up = Some(SignedDuration::from_hours(24));
         assert_eq!(busy(&nightly, "2026-03-05T03:30:00Z", 10), None);
         assert!(busy(&nightly, "2026-03-05T02:55:00Z", 10).is_some());
@@ -458,7 +467,7 @@ mod tests {
         );
         let later = at("2026-03-05T03:05:01Z");
         assert_eq!(nightly.makes_up_until(later, off_at), None);
-        // No side ran it: it is rightly made up for.
+        // Neither side did that run, so it is rightly made up for.
         let earlier = at("2026-03-05T02:59:00Z");
         assert_eq!(nightly.makes_up_until(now, earlier), None);
     }
@@ -492,7 +501,7 @@ mod tests {
             let firing = firing(expression, None);
             assert_eq!(firing.last(now), last.map(at), "{expression}");
         }
-        // A leap day is eight years away if the century has none.
+        // A leap day is eight years away if a century has none.
         let leap = firing("0 0 29 2 *", None);
         let next = leap.next(at("2096-02-29T00:00:00Z"));
         assert_eq!(next, Some(at("2104-02-29T00:00:00Z")));
@@ -502,7 +511,7 @@ mod tests {
 
     #[test]
     fn fields_are_lists_ranges_steps_and_names() {
-        // A Wednesday.
+        // The date is a Wednesday.
         let now = at("2026-03-04T10:30:00Z");
         let next = |expression: &str| firing(expression, None).next(now);
         for (expression, fires) in [
@@ -529,7 +538,7 @@ mod tests {
             ("@yearly", "2027-01-01T00:00:00Z"),
             ("@annually", "2027-01-01T00:00:00Z"),
         ] {
-            // A firing further away than any leap day is not searched for.
+            // A run that is further away than any leap day is not searched for.
             let found = (!expression.contains("2199")).then(|| at(fires));
             assert_eq!(next(expression), found, "{expression}");
         }
@@ -566,13 +575,13 @@ mod tests {
             let busy = nightly.busy(at(now), away)?;
             Some((busy.until, busy.lasts.as_mins()))
         };
-        // From ten minutes before it: itself, five minutes of spread, thirty in which it is made up for.
+        // From 10 minutes before the run: these, 5 minutes of spread, and 30 minutes in which the run is made up for.
         let all = Some((at("2026-03-05T03:35:00Z"), 45));
         assert_eq!(busy("2026-03-05T02:50:00Z"), None);
         assert_eq!(busy("2026-03-05T02:50:01Z"), all);
         assert_eq!(busy("2026-03-05T03:34:59Z"), all);
         assert_eq!(busy("2026-03-05T03:35:00Z"), None);
-        // If a firing is made up for less long than `away`, the switch keeps `away`.
+        // If a run is made up for during less time than `away`, the switch keeps `away`.
         let mut often = firing("0 * * * *", None);
         often.catch_up = Some(SignedDuration::from_mins(1));
         let busy = often.busy(at("2026-03-05T03:05:00Z"), away).unwrap();
@@ -580,7 +589,7 @@ mod tests {
             (busy.until, busy.lasts.as_mins()),
             (at("2026-03-05T03:10:00Z"), 20)
         );
-        // An hour has room for 59 minutes of it, and not for 60.
+        // An hour has room for 59 minutes of that, but not for 60.
         let away = |mins| SignedDuration::from_mins(mins);
         assert!(often.busy(at("2026-03-05T03:05:00Z"), away(29)).is_some());
         assert_eq!(often.busy(at("2026-03-05T03:05:00Z"), away(30)), None);

@@ -1,4 +1,4 @@
-//! Batch jobs and consumers that must run on one side only. They move as one switch: old or new, never both.
+//! Jobs: batch jobs and consumers that must run on one side only. They move as one switch, and never run on both sides.
 
 pub mod firing;
 
@@ -14,19 +14,20 @@ use super::units::{ControllerId, Share, WriteId};
 
 pub use firing::{Busy, Firing};
 
-/// A plan's `jobs`.
+/// The `jobs` of a plan: all jobs, and when and how they move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSwitch {
-    /// The point at which they move.
+    /// The point of the cutover at which they move.
     pub at: SwitchAt,
-    /// The least time for which neither side runs, once the side that is left is off: a job that was switched off may still
-    /// start for a while. EventBridge: "Allow a short period of time for changes to take effect" (`DisableRule`).
+    /// The shortest time for which neither side runs, counted from the moment at which the side that is left is off. A
+    /// job that was switched off may still start for a while. EventBridge: "Allow a short period of time for changes to
+    /// take effect" (`DisableRule`).
     pub wait: SignedDuration,
-    /// The least time between the begin of the switch and a firing time.
+    /// The shortest time between the beginning of the switch and a run of a job.
     pub away: SignedDuration,
-    /// The time that running jobs on the side that is left may take to end before a person is paged.
+    /// How long running jobs on the side that is left may take to end before a person is paged.
     pub drain: SignedDuration,
-    /// The jobs, 1 to [`JOBS_MAX`], each entry of a list counted.
+    /// The jobs, 1 to [`JOBS_MAX`]. If the plan lists several for a side, each counts.
     pub jobs: Vec<Job>,
 }
 
@@ -37,37 +38,37 @@ impl JobSwitch {
     }
 }
 
-/// The most jobs of a plan.
+/// The largest number of jobs of a plan.
 pub const JOBS_MAX: usize = 50;
 
-/// The point at which the jobs move.
+/// The point of the cutover at which the jobs move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwitchAt {
-    /// With the step of this share: when it has settled, before its bake.
+    /// With the step of this share, after settling and before its bake.
     Step(Share),
     /// After the last bake.
     Complete,
 }
 
-/// One job: the same work on two sides, or work of one side only.
+/// One job: the same work on both sides, or work of one side only.
 ///
-/// A plan's job may list several of a side (eight rules become one). Each further one is a job of its own here: all of
-/// a plan's jobs leave one side before any of them is switched on at the other, so it does not matter how they are paired.
+/// A plan's job may list several for a side, for example if eight rules become one. Each further one is a job of its
+/// own here. How they are paired does not matter: all jobs leave one side before any is switched on at the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// For people.
+    /// The job's name, for people.
     pub name: String,
-    /// On the old side; none if it runs on the new side only.
+    /// The job on the old side. `None` if it runs on the new side only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<JobHalf>,
-    /// On the new side; none if it runs on the old side only.
+    /// The job on the new side. `None` if it runs on the old side only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<JobHalf>,
 }
 
 impl Job {
-    /// The half of a side, if the job has one there.
+    /// Returns the half of the job on a side. `None` if the job has none there.
     pub fn half(&self, side: JobSide) -> Option<&JobHalf> {
         match side {
             JobSide::Old => self.old.as_ref(),
@@ -77,7 +78,7 @@ impl Job {
 }
 
 impl JobSwitch {
-    /// Every half of every job.
+    /// Returns the halves of all jobs on both sides.
     pub fn halves(&self) -> Vec<(HalfId, &JobHalf)> {
         let mut halves = Vec::new();
         for (index, job) in self.jobs.iter().enumerate() {
@@ -91,61 +92,61 @@ impl JobSwitch {
     }
 }
 
-/// The switch of a job on one side.
+/// A half of a job: the job on one side, and how it is switched and read there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JobHalf {
     /// An EventBridge rule.
     Rule {
-        /// Its name.
+        /// The name of the rule.
         name: String,
-        /// Its event bus; none means `default`.
+        /// The event bus of the rule. `None` means `default`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bus: Option<String>,
-        /// Its region; none means the plan's.
+        /// The region of the rule. `None` means the plan's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
-        /// A command that prints the number of its runs under way.
+        /// The command, with its arguments, that prints the number of runs under way. `None` if that cannot be known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         running: Option<Vec<String>>,
     },
     /// A schedule of EventBridge Scheduler.
     Schedule {
-        /// Its name.
+        /// The name of the schedule.
         name: String,
-        /// Its group; none means `default`.
+        /// The schedule group. `None` means `default`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         group: Option<String>,
-        /// Its region; none means the plan's.
+        /// The region of the schedule. `None` means the plan's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
-        /// A command that prints the number of its runs under way.
+        /// The command, with its arguments, that prints the number of runs under way. `None` if that cannot be known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         running: Option<Vec<String>>,
     },
-    /// A Kubernetes CronJob, through `kubectl`.
+    /// A CronJob of Kubernetes, which is switched and read with `kubectl`.
     CronJob {
-        /// Its name.
+        /// The name of the CronJob.
         name: String,
-        /// Its namespace; none means the context's.
+        /// Its namespace. `None` means that of the context.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         namespace: Option<String>,
-        /// The context of the kubeconfig; none means the current one.
+        /// The context of the kubeconfig. `None` means the current one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         context: Option<String>,
     },
-    /// Anything else, by commands (argv, no shell).
+    /// Any other job, by commands with their arguments, without a shell.
     Command {
-        /// Switches it off. May be called again when it is off already.
+        /// The command that switches it off. It may be called although the job is off already.
         off: Vec<String>,
-        /// Switches it on. May be called again when it is on already.
+        /// The command that switches it on. It may be called although the job is on already.
         on: Vec<String>,
-        /// Prints `on` or `off`.
+        /// The command that prints `on` or `off`.
         state: Vec<String>,
-        /// Prints the number of its runs under way.
+        /// The command that prints the number of runs under way. `None` if that cannot be known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         running: Option<Vec<String>>,
-        /// True if processes that `off` and `on` leave behind go on after them; otherwise they are killed.
+        /// True if processes that `off` and `on` leave behind may run on after them. False: they are killed with them.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         detach: bool,
     },
@@ -158,14 +159,14 @@ pub enum JobHalf {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum JobSide {
-    /// The old cluster's.
+    /// The old cluster.
     Old,
-    /// The new cluster's.
+    /// The new cluster.
     New,
 }
 
 impl JobSide {
-    /// The other side.
+    /// Returns the other side.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -174,7 +175,7 @@ impl JobSide {
         }
     }
 
-    /// The side's name.
+    /// Returns the side's name as it is written in JSON: `old` or `new`.
     pub fn label(self) -> &'static str {
         self.into()
     }
@@ -186,17 +187,17 @@ impl fmt::Display for JobSide {
     }
 }
 
-/// One half of one job.
+/// Identifies a half: one job on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HalfId {
     /// The job's index in the plan.
     pub job: usize,
-    /// The side.
+    /// The side that the half is on.
     pub side: JobSide,
 }
 
 impl HalfId {
-    /// The half of a job on a side.
+    /// Returns the ID of a job's half on one side.
     pub fn new(job: usize, side: JobSide) -> Self {
         Self { job, side }
     }
@@ -205,78 +206,79 @@ impl HalfId {
 /// The reading of one half.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HalfReading {
-    /// The begin of the reading: it includes every change that was made before.
+    /// The time at which the reading began. It shows every change that was made before that time.
     pub asked_at: Timestamp,
-    /// The result, or why there is none.
+    /// The state of the half, or why it could not be read.
     pub look: Result<HalfLook, String>,
 }
 
 /// The state of a half, as read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HalfLook {
-    /// True if it is on.
+    /// True if the half is on.
     pub on: bool,
-    /// The number of its runs under way, if that can be known.
+    /// The number of runs under way. `None` if that cannot be known.
     pub running: Option<u32>,
-    /// Its firing times, if they are known.
+    /// The times at which the job runs. `None` if they are not known.
     pub firing: Option<Firing>,
-    /// Why it must not be switched, if it must not.
+    /// Why the half must not be switched. `None` if it may be.
     pub unfit: Option<String>,
-    /// Why it can never fire again, if it cannot. Such a job is refused before the first write; one that ends later is
-    /// switched like any other.
+    /// Why the half can never run again. `None` if it can. Such a job is refused before the first write. After that it
+    /// is switched like any other.
     pub over: Option<String>,
 }
 
-/// The progress of the switch in this attempt.
+/// The progress of the jobs in one attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobsState {
-    /// The side that is to be on; none before the switch was first begun.
+    /// The side that is to be on. `None` before the first switch has begun.
     pub goal: Option<JobSide>,
-    /// The time at which the switch to that side was begun.
+    /// The time at which the switch to that side began.
     pub since: Option<Timestamp>,
-    /// Every half that we switched in this attempt.
+    /// The halves that this attempt has switched on or off.
     pub turned: BTreeSet<HalfId>,
-    /// The halves whose last change by us was read back; true if it was on then.
+    /// The halves whose last change by this attempt was read back: true if the half was on then.
     pub known: BTreeMap<HalfId, bool>,
-    /// The change that is not resolved.
+    /// The change of jobs that is not resolved. `None` if there is none.
     pub turn: Option<JobTurn>,
-    /// The time since which every half of the side that is left has been off, as read back.
+    /// The time since which all halves of the side that is left have been off, as read back. `None` if they are not.
     pub off_at: Option<Timestamp>,
-    /// True if no job of that side runs any longer.
+    /// True if no job of the side that is left still runs.
     pub drained: bool,
-    /// True if the side that is to be on is on, and the other is off.
+    /// True if the switch is done: one side is on and the other is off.
     pub moved: bool,
-    /// The number of failed changes in a row.
+    /// The number of changes of jobs that failed in a row.
     pub failures: u32,
-    /// The time at which the last one was resolved.
+    /// The time at which the last failed change was resolved. `None` if there was none.
     pub failed_at: Option<Timestamp>,
-    /// The message of the last one.
+    /// The message of the last failed change. `None` if there was none.
     pub trouble: Option<String>,
 }
 
-/// A change that was journaled and not read back.
+/// A change of jobs that was journaled and not read back yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobTurn {
-    /// Identifies it in answers.
+    /// The ID of the change of jobs, which its answer carries.
     pub turn_id: WriteId,
     /// The only process that may send it.
     pub owner: ControllerId,
-    /// After this it can no longer take effect, whatever became of its owner.
+    /// The time after which it can no longer take effect, even if its owner still runs.
     pub lands_by: Timestamp,
-    /// The side.
+    /// The side whose jobs are switched.
     pub side: JobSide,
     /// True to switch them on, false to switch them off.
     pub on: bool,
-    /// The jobs, by index.
+    /// The jobs, by index in the plan.
     pub jobs: Vec<usize>,
-    /// The answers, by job.
+    /// The reply for each job, by index. Empty before the answer.
     pub answers: BTreeMap<usize, SendOutcome>,
-    /// The time of the answers.
+    /// The time at which the answer was journaled. `None` before that.
     pub answered_at: Option<Timestamp>,
 }
 
 impl JobTurn {
-    /// The time from which on a reading shows the result.
+    /// Returns the time from which on a reading shows the result: the time of the answer, or `lands_by` if a reply is
+    /// missing or was lost.
     pub fn settled_at(&self) -> Timestamp {
         let Some(answered_at) = self.answered_at else {
             return self.lands_by;
@@ -290,7 +292,7 @@ impl JobTurn {
         answered_at
     }
 
-    /// The message of a refusal or loss, for people.
+    /// Returns the message of a refusal or loss, for people. `None` if there was none.
     pub fn trouble(&self) -> Option<&str> {
         self.answers.values().find_map(|answer| match answer {
             SendOutcome::Refused(_, message) | SendOutcome::Lost(message) => Some(message.as_str()),
@@ -300,7 +302,7 @@ impl JobTurn {
 }
 
 impl JobsState {
-    /// Returns true if the jobs are where a reverted cutover leaves them.
+    /// Returns true if the jobs are on the old side, as at the end of a revert.
     pub fn are_back(&self) -> bool {
         match self.goal {
             None => true,
@@ -309,7 +311,7 @@ impl JobsState {
         }
     }
 
-    /// The side on which they rest; none while they move.
+    /// Returns the side that the jobs are on. `None` while they move.
     pub fn rest_on(&self) -> Option<JobSide> {
         match self.goal {
             None => Some(JobSide::Old),
@@ -318,12 +320,13 @@ impl JobsState {
         }
     }
 
-    /// The time since which neither side runs; none before the side that is left is off, and after the other side is on.
+    /// Returns the time since which neither side runs. `None` before the side that is left is off, and after the switch
+    /// is done.
     pub fn both_off_since(&self) -> Option<Timestamp> {
         if self.moved { None } else { self.off_at }
     }
 
-    /// Returns true if we switched a half of this side in this attempt.
+    /// Returns true if this attempt has switched a half of this side.
     pub fn has_turned(&self, side: JobSide) -> bool {
         self.turned.iter().any(|half| half.side == side)
     }

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A reaction that a plan chooses in advance.
+/// How a cutover reacts to an event that the plan anticipates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldOrRevert {
-    /// Hold, and page a person.
+    /// The cutover holds, and a person is paged.
     Hold,
-    /// Revert the traffic.
+    /// The cutover reverts.
     Revert,
 }

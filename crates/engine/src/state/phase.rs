@@ -1,4 +1,4 @@
-//! The phase of a cutover.
+//! How far a cutover is.
 
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -20,23 +20,23 @@ use strum::{IntoStaticStr, VariantArray};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Phase {
-    /// Not started.
+    /// The cutover has not started.
     Waiting,
     /// A step's weights are being written and read back.
     Shifting,
-    /// Read back; Route 53 and resolvers are given time.
+    /// A step's weights were read back. Route 53 and resolvers are given time.
     Settling,
-    /// The step is watched.
+    /// A step is watched; the bake clock counts the time in which all gates pass.
     Baking,
     /// All steps are over.
     Completed,
-    /// The weights are being reverted.
+    /// The baseline's weights are being written and read back.
     Reverting,
-    /// Everything is at the baseline.
+    /// All groups were read back at the baseline, or the start was cancelled.
     Reverted,
-    /// A person must resolve something.
+    /// No step is taken until a person decides.
     Halted,
-    /// A person ended it as it was; nothing more is written.
+    /// A person ended the cutover without a revert. Nothing more is written.
     Abandoned,
 }
 
@@ -44,12 +44,12 @@ impl Phase {
     /// All phases, in the usual order.
     pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// The phase's name as it stands in JSON.
+    /// Returns the phase's name as it is written in JSON.
     pub fn label(self) -> &'static str {
         self.into()
     }
 
-    /// Returns true if the cutover is over.
+    /// Returns true if the cutover is over in this phase.
     pub fn is_final(self) -> bool {
         match self {
             Self::Completed | Self::Reverted | Self::Abandoned => true,

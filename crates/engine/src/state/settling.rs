@@ -10,7 +10,7 @@ use crate::hold::HaltReason;
 use crate::jobs::SwitchAt;
 
 impl State {
-    /// The time given to resolvers: the plan's `settle`, or else the largest TTL of the groups.
+    /// Returns the time that resolvers are given: the plan's `settle`, or else the largest effective TTL of the groups.
     pub fn settle_time(&self) -> SignedDuration {
         if let Some(settle) = self.plan().settle {
             return settle;
@@ -22,7 +22,8 @@ impl State {
         SignedDuration::from_secs(i64::from(longest.unwrap_or(around::AWS_ALIAS_TTL_SECS)))
     }
 
-    /// The time at which the last change was in sync, if all are and every group is part of one.
+    /// Returns the time at which the last change was in sync. `None` if one is not in sync, or if a group is part of no
+    /// change.
     pub(crate) fn all_in_sync_at(&self) -> Option<Timestamp> {
         if !self.groups_without_change().is_empty() {
             return None;
@@ -30,7 +31,7 @@ impl State {
         self.changes_in_sync_at()
     }
 
-    /// The end of the current settling, if every change is in sync and nothing has drifted.
+    /// Returns the end of the current settling. `None` while a change is not in sync, or if a group has drifted.
     pub(crate) fn settled_at(&self) -> Option<Timestamp> {
         if self.drift.is_some() {
             return None;
@@ -38,7 +39,7 @@ impl State {
         Some(self.all_in_sync_at()? + self.settle_time())
     }
 
-    /// The groups that are part of no known change, so that nothing can be awaited for them.
+    /// Returns the groups that are part of no known change, so that no change can be awaited for them.
     pub(crate) fn groups_without_change(&self) -> BTreeSet<usize> {
         let covered: BTreeSet<usize> = self
             .changes
@@ -50,7 +51,7 @@ impl State {
             .collect()
     }
 
-    /// Returns true if the plan's moment for the switch has come, gates and windows aside.
+    /// Returns true if the plan's time for the switch of the jobs has come. Gates and windows are not considered.
     pub(crate) fn jobs_are_due(&self, now: Timestamp) -> bool {
         let Some(switch) = &self.plan().jobs else {
             return false;
@@ -79,7 +80,7 @@ impl State {
         }
     }
 
-    /// Returns true if the cutover reverts, so that its jobs go back too; also if drift has halted the revert.
+    /// Returns true if the jobs must go back to the old side: the cutover reverts, or drift has halted its revert.
     pub(crate) fn jobs_go_back(&self) -> bool {
         let halted = matches!(self.halt, Some(HaltReason::Drift { .. })) && self.revert.is_some();
         self.phase == Phase::Reverting || (self.phase == Phase::Halted && halted)

@@ -1,4 +1,4 @@
-//! One entry of a window: `Mon-Fri 10:00-17:00`, `2026-12-28..2027-01-04`, `Fri 15:00-24:00`.
+//! One entry of a window, such as `Mon-Fri 10:00-17:00`, `2026-12-28..2027-01-04` or `Fri 15:00-24:00`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,13 @@ use jiff::civil::{Date, Weekday};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Minutes of a civil day. Civil days have 24 hours, whatever the clocks do.
+/// The number of minutes of a civil day: always 24 hours, even if the clock changes.
 pub(super) const DAY: i32 = 24 * 60;
 
-/// Days, and a time of day on each of them: half-open, `[from, to)`.
+/// Some days, and a time of day on each of them: half-open, `[from, to)`.
 ///
-/// Written and journaled as text. A range over midnight (`22:00-02:00`) belongs to its first day. A range of dates
-/// includes both its days.
+/// Entries are written and journaled as text. A time of day over midnight (`22:00-02:00`) belongs to the day on which
+/// it begins. A range of dates includes its first and last day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Entry {
@@ -21,10 +21,12 @@ pub struct Entry {
     times: Times,
 }
 
+/// The days of an entry: every day, some weekdays, or the dates from `first` to `last`, both included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Days {
+    /// Every day.
     Every,
-    /// Monday first.
+    /// True for each weekday that is included, Monday first.
     Week([bool; 7]),
     Dates {
         first: Date,
@@ -32,8 +34,8 @@ enum Days {
     },
 }
 
-/// Minutes since the midnight at which the entry's day begins. `to` is greater than `from`, and greater than [`DAY`] if
-/// the range runs over midnight.
+/// A time of day, in minutes since the midnight at which the entry's day begins. `to` is greater than `from`. It is
+/// greater than [`DAY`] if the time runs over midnight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
     from: i32,
@@ -48,42 +50,42 @@ impl Times {
 
 const WHOLE_DAY: Times = Times { from: 0, to: DAY };
 
-/// The days of the week as they are written, Monday first.
+/// The names of the weekdays as they are written in plans, Monday first.
 pub const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// The reason why a text is not an entry.
+/// Why a text is not an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum EntryError {
     /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// Neither days nor a time of day.
+    /// A word is neither a weekday, nor a date, nor a time of day.
     #[error("{0} is neither a weekday, nor a date, nor a time of day")]
     NotDays(String),
-    /// A time of day that no clock shows, or that is not written `HH:MM`.
+    /// A word is not a time of day on a clock, or is not written `HH:MM`.
     #[error("{0} is not a time of day")]
     NotATime(String),
-    /// A date that no calendar has, or that is not written `YYYY-MM-DD`.
+    /// A word is not a date in the calendar, or is not written `YYYY-MM-DD`.
     #[error("{0} is not a date")]
     NotADate(String),
-    /// A range of times that ends when it begins.
+    /// A time of day ends when it begins.
     #[error("it begins and ends at {0}")]
     NoTime(String),
-    /// A range of dates that ends before it begins.
+    /// A range of dates ends before it begins.
     #[error("{last} is before {first}")]
     Reversed {
-        /// As written first.
+        /// The date that is written first.
         first: Date,
-        /// As written last.
+        /// The date that is written last.
         last: Date,
     },
-    /// There is more after the time of day.
+    /// There is another word after the time of day.
     #[error("{0} is too much: an entry has days and a time of day")]
     Extra(String),
 }
 
 impl Entry {
-    /// Returns true if this is one of the entry's days. A range over midnight belongs to the day on which it begins.
+    /// Returns true if this is one of the entry's days.
     fn has_day(&self, date: Date) -> bool {
         match &self.days {
             Days::Every => true,
@@ -92,11 +94,13 @@ impl Entry {
         }
     }
 
+    /// Returns true if the day before this one is one of the entry's days.
     fn has_day_before(&self, date: Date) -> bool {
         date.yesterday().is_ok_and(|before| self.has_day(before))
     }
 
-    /// The minutes of a civil day that it covers: its own, and those that run over from the day before.
+    /// Returns the minutes of a civil day that the entry covers as half-open ranges: those of the day itself, and those
+    /// that run over from the day before.
     pub(super) fn minutes_of(&self, date: Date) -> impl Iterator<Item = (i32, i32)> {
         let Times { from, to } = self.times;
         let own = if self.has_day(date) {
@@ -112,7 +116,7 @@ impl Entry {
         own.into_iter().chain(over)
     }
 
-    /// Returns true if it covers this minute of a civil day.
+    /// Returns true if the entry covers this minute of a civil day.
     pub(super) fn covers(&self, date: Date, minute: i32) -> bool {
         if self.has_day(date) && self.times.has(minute) {
             return true;
@@ -120,14 +124,15 @@ impl Entry {
         self.times.has(minute + DAY) && self.has_day_before(date)
     }
 
-    /// The dates at which it differs from the same weekday before: none for entries of weekdays.
+    /// Returns the dates at which the entry's coverage differs from that of the same weekday a week earlier. Empty for
+    /// entries of weekdays.
     pub(super) fn turns(&self) -> Vec<Date> {
         let (first, last) = match &self.days {
             Days::Every | Days::Week(_) => return Vec::new(),
             Days::Dates { first, last } => (*first, *last),
         };
         let mut turns = vec![first];
-        // A range over midnight reaches into the day after the last.
+        // A time over midnight reaches into the day after the last.
         let mut day = last;
         for _ in 0..2 {
             let Ok(next) = day.tomorrow() else {
@@ -139,12 +144,12 @@ impl Entry {
         turns
     }
 
-    /// Returns true if it is about dates, and not about weekdays.
+    /// Returns true if the entry names dates, not weekdays.
     pub fn has_dates(&self) -> bool {
         matches!(self.days, Days::Dates { .. })
     }
 
-    /// The length of the range of times in minutes, if it runs over midnight.
+    /// Returns the length of the time of day in minutes if it runs over midnight. `None` if it does not.
     pub fn over_midnight(&self) -> Option<i32> {
         let Times { from, to } = self.times;
         if to <= DAY {
@@ -154,7 +159,7 @@ impl Entry {
     }
 }
 
-/// Monday is 0.
+/// Returns the index of a weekday: 0 for Monday.
 fn index(day: Weekday) -> usize {
     usize::try_from(day.to_monday_zero_offset()).unwrap_or_default()
 }
@@ -192,13 +197,13 @@ fn no_more(word: Option<&str>) -> Result<(), EntryError> {
     }
 }
 
-/// `Mon` is 0.
+/// Parses the name of a weekday to its index: 0 for `Mon`.
 fn weekday(text: &str) -> Result<usize, EntryError> {
     let known = WEEKDAYS.iter().position(|day| *day == text);
     known.ok_or_else(|| EntryError::NotDays(text.to_owned()))
 }
 
-/// `Mon-Fri`, `Sat,Sun`, `Fri-Mon`.
+/// Parses weekdays, such as `Mon-Fri`, `Sat,Sun` or `Fri-Mon`.
 fn weekdays(text: &str) -> Result<Days, EntryError> {
     let mut days = [false; 7];
     for part in text.split(',') {
@@ -213,12 +218,12 @@ fn weekdays(text: &str) -> Result<Days, EntryError> {
     Ok(Days::Week(days))
 }
 
-/// Returns true if a text is this many digits, and nothing else.
+/// Returns true if a text consists of exactly `count` digits.
 fn has_digits(text: &str, count: usize) -> bool {
     text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `2026-12-31`.
+/// Parses a date, such as `2026-12-31`.
 fn date(text: &str) -> Result<Date, EntryError> {
     let parts: Vec<&str> = text.split('-').collect();
     if let [year, month, day] = parts.as_slice()
@@ -232,7 +237,7 @@ fn date(text: &str) -> Result<Date, EntryError> {
     Err(EntryError::NotADate(text.to_owned()))
 }
 
-/// `2026-12-31`, `2026-12-28..2027-01-04`.
+/// Parses a date or a range of dates, such as `2026-12-31` or `2026-12-28..2027-01-04`.
 fn dates(text: &str) -> Result<Days, EntryError> {
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     let (first, last) = (date(first)?, date(last)?);
@@ -242,7 +247,7 @@ fn dates(text: &str) -> Result<Days, EntryError> {
     Ok(Days::Dates { first, last })
 }
 
-/// `10:00-17:00`; `24:00` only as the end.
+/// Parses a time of day, such as `10:00-17:00`. `24:00` is allowed only as its end.
 fn times(text: &str) -> Result<Times, EntryError> {
     let (from, to) = text
         .split_once('-')
@@ -255,7 +260,7 @@ fn times(text: &str) -> Result<Times, EntryError> {
     Ok(Times { from, to })
 }
 
-/// Minutes since midnight, at most `most`.
+/// Parses `HH:MM` to minutes since midnight, at most `most`.
 fn minute(text: &str, most: i32) -> Result<i32, EntryError> {
     if let Some((hours, minutes)) = text.split_once(':')
         && let (Some(hours), Some(minutes)) = (two_digits(hours), two_digits(minutes))
@@ -292,12 +297,12 @@ impl fmt::Display for Entry {
     }
 }
 
-/// A minute of a day as `HH:MM`.
+/// Returns a minute of a day as `HH:MM`.
 fn clock(minute: i32) -> String {
     format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
-/// The days in their order, neighbours as a range.
+/// Returns the weekdays as they are written in plans, with neighbours as a range.
 fn runs(days: [bool; 7]) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut at = 0;

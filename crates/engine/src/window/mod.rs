@@ -1,15 +1,15 @@
-//! Windows: the times at which a step may be taken, in the local time of one time zone (semantics I).
+//! Windows: the times at which a step may be taken, in the local time of one time zone (semantics I3).
 //!
-//! A window is open while the local time is covered by `allow` (an empty `allow` covers everything) and not by `deny`.
-//! This also defines the days on which clocks change. A local time that is skipped does not exist: if 02:00 is followed
-//! by 03:00, a window from 02:15 to 02:45 does not open that day. A local time that comes twice counts both times, so a
-//! denied time is denied both times.
+//! A window is open while `allow` covers the local time and `deny` does not. An empty `allow` covers all times. This
+//! rule also decides the days on which clocks change. A local time that is skipped does not exist: if 03:00 follows
+//! 02:00, a window from 02:15 to 02:45 does not open on that day. A local time that occurs twice counts both times, so
+//! a denied time is denied both times.
 //!
-//! The answers are computed by arithmetic on days, a day at a time between two changes of the clock. Apart from the
-//! dates that it names, a calendar repeats every week, so looking at some weeks after each of these dates covers
-//! everything: "never" is a definite answer.
+//! The answers are computed by arithmetic on days. Each day, and each change of the clock within it, is computed
+//! separately. Apart from the dates that it names, a calendar repeats every week. So it is enough to search some weeks
+//! after each of these dates, and "never" is a definite answer.
 //!
-//! The time zones are compiled in: every machine that runs the same version sees the same windows.
+//! The time zones are compiled in, so every machine that runs the same version sees the same windows.
 
 mod entry;
 mod zone;
@@ -24,39 +24,39 @@ use serde::{Deserialize, Serialize};
 
 use entry::DAY;
 
-/// The times at which steps may be taken. Reverts, settling and baking ignore them.
+/// The times at which steps may be taken. They do not apply to reverts, settling and baking.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Windows {
     /// The time zone of all entries.
     pub time_zone: Zone,
-    /// The times at which it is open; always, if nothing is listed.
+    /// The times at which the window is open. If the list is empty, always.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<Entry>,
-    /// The times at which it is shut even if `allow` covers them.
+    /// The times at which the window is shut even if `allow` covers them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Entry>,
-    /// Takes a step only if the window stays open until its bake is over.
+    /// True if a step may be taken only if the window stays open until its bake is over.
     #[serde(default)]
     pub whole_bake: bool,
 }
 
-/// The days after a named date within which a weekly calendar shows everything that it has. A change of the clock can
-/// swallow the same hour of one week, not of four.
+/// The number of days after a named date within which a weekly calendar shows all of its openings. A change of the
+/// clock can remove the same hour of one week, but not of four.
 const WEEKLY: i32 = 28;
 
-/// The days after the last named date within which every kind of change of the clock occurs: a change may lengthen an
-/// open stretch by an hour.
+/// The number of days after the last named date within which every kind of change of the clock occurs. A change may
+/// lengthen an open stretch by an hour.
 const YEARLY: i32 = 400;
 
-/// The most changes of the clock that are looked at: a thousand are some centuries.
+/// The largest number of changes of the clock that are considered. A thousand cover some centuries.
 const CHANGES_MAX: usize = 1_000;
 
-/// The most days that a stretch which reaches a named date can have begun before it: a longer one in a weekly calendar
-/// has no beginning.
+/// The number of days before a named date that are searched for the beginning of a stretch which reaches that date. In
+/// a weekly calendar a longer stretch has no beginning.
 const STRETCH: i32 = 8;
 
 impl Windows {
-    /// Returns true if a step may be taken at this instant, without regard to its bake.
+    /// Returns true if a step may be taken at this instant. Its bake is not considered.
     pub fn is_open(&self, at: Timestamp) -> bool {
         let wall = self.time_zone.wall(at);
         let (date, minute) = (
@@ -67,18 +67,18 @@ impl Windows {
         allowed && !covered(&self.deny, date, minute)
     }
 
-    /// The time at which it opens next: `at` itself while it is open, `None` if never.
+    /// Returns the next time at which the window opens: `at` itself if it is open then, `None` if it never opens.
     pub fn opens_at(&self, at: Timestamp) -> Option<Timestamp> {
         self.first(true, at)
     }
 
-    /// The time at which it shuts next: `at` itself while it is shut, `None` if never.
+    /// Returns the next time at which the window shuts: `at` itself if it is shut then, `None` if it never shuts.
     pub fn closes_at(&self, at: Timestamp) -> Option<Timestamp> {
         self.first(false, at)
     }
 
-    /// The first instant from `at` on at which a step can be taken that settles and bakes for `watched` in all; `None`
-    /// if there is none.
+    /// Returns the first time from `at` on at which a step can be taken that settles and bakes for `watched` in all.
+    /// `None` if there is none.
     pub fn next(&self, at: Timestamp, watched: SignedDuration) -> Option<Timestamp> {
         if self.whole_bake {
             self.first_stretch(at, watched)
@@ -87,7 +87,7 @@ impl Windows {
         }
     }
 
-    /// Returns true if a step that is watched for this long can ever be taken, whenever the wait begins.
+    /// Returns true if a step that settles and bakes for `watched` can ever be taken, whenever its wait begins.
     pub fn can_open(&self, watched: SignedDuration) -> bool {
         let turns = self.turns();
         let first = turns.first().copied().unwrap_or(Date::constant(2026, 1, 1));
@@ -96,11 +96,13 @@ impl Windows {
         self.next(self.time_zone.instant(before), watched).is_some()
     }
 
-    /// The first instant from `at` on that is open (or shut, if `open` is false).
+    /// Returns the first instant from `at` on at which the window is open, or shut if `open` is false. `None` if there
+    /// is none.
     fn first(&self, open: bool, at: Timestamp) -> Option<Timestamp> {
         let mut scan = DayScan::new(self, at);
         let mut at = at;
-        // Ends: each turn goes on to another day or change of the clock, and the scan ends after the last named date.
+        // This loop ends: each pass goes on to another day or change of the clock, and the scan ends after the last
+        // named date.
         loop {
             let (pieces, end) = self.pieces(at)?;
             if open {
@@ -123,12 +125,12 @@ impl Windows {
         }
     }
 
-    /// The first instant from `at` on from which it stays open for this long.
+    /// Returns the first instant from `at` on from which the window stays open for `length`. `None` if there is none.
     fn first_stretch(&self, at: Timestamp, length: SignedDuration) -> Option<Timestamp> {
         let mut scan = DayScan::new(self, at);
         scan.notice_changes(at);
         let (mut at, mut stretch) = (at, None::<(Timestamp, Timestamp)>);
-        // Ends as `first` does.
+        // This loop ends for the same reasons as the one in `first`.
         loop {
             let (pieces, end) = self.pieces(at)?;
             for (from, to) in pieces {
@@ -142,7 +144,7 @@ impl Windows {
                 stretch = Some((since, to));
             }
             stretch = stretch.filter(|(_, open_to)| *open_to == end);
-            // A stretch that covers a whole week of a weekly calendar lasts until the next named date, or forever.
+            // In a weekly calendar, a stretch that covers a whole week lasts until the next named date, or forever.
             let long = SignedDuration::from_hours(24 * i64::from(STRETCH));
             let endless = stretch.filter(|(since, _)| end.duration_since(*since) >= long);
             let Some(next) = scan.go_on(end) else {
@@ -155,7 +157,8 @@ impl Windows {
         }
     }
 
-    /// The open pieces from `at` until the next local midnight or the next change of the clock, and the time of that.
+    /// Returns the open stretches from `at` until the next local midnight or the next change of the clock, and the time
+    /// of that. `None` at the end of the calendar.
     fn pieces(&self, at: Timestamp) -> Option<(Vec<(Timestamp, Timestamp)>, Timestamp)> {
         let (offset, changes_at) = self.time_zone.until_change(at);
         let date = offset.to_datetime(at).date();
@@ -173,7 +176,8 @@ impl Windows {
         Some((pieces, end))
     }
 
-    /// The minutes of a civil day that are open, in order. A piece that does not end after it begins is empty.
+    /// Returns the open minutes of a civil day as half-open ranges, in order. A range that does not end after it begins
+    /// is empty.
     fn minutes_of(&self, date: Date) -> Vec<(i32, i32)> {
         let allowed = if self.allow.is_empty() {
             vec![(0, DAY)]
@@ -193,7 +197,7 @@ impl Windows {
         open
     }
 
-    /// The dates at which the weekly calendar changes, in their order.
+    /// Returns the dates at which the weekly calendar changes, in order.
     fn turns(&self) -> Vec<Date> {
         let entries = self.allow.iter().chain(&self.deny);
         let mut turns: Vec<Date> = entries.flat_map(Entry::turns).collect();
@@ -208,12 +212,12 @@ fn covered(entries: &[Entry], date: Date, minute: i32) -> bool {
     entries.iter().any(|entry| entry.covers(date, minute))
 }
 
-/// The instant of a day's midnight at this offset.
+/// Returns the instant of a day's midnight at this offset. `None` at the ends of the calendar.
 fn midnight(offset: Offset, date: Date) -> Option<Timestamp> {
     offset.to_timestamp(date.to_datetime(Time::midnight())).ok()
 }
 
-/// The minutes of a day that the entries cover, in order and without overlaps.
+/// Returns the minutes of a day that the entries cover as half-open ranges, in order and without overlaps.
 fn merged(entries: &[Entry], date: Date) -> Vec<(i32, i32)> {
     let mut pieces: Vec<(i32, i32)> = entries
         .iter()
@@ -230,12 +234,12 @@ fn merged(entries: &[Entry], date: Date) -> Vec<(i32, i32)> {
     merged
 }
 
-/// How far a search has come, and whether it is worth going on.
+/// The progress of a search from day to day, which ends when nothing new can come.
 struct DayScan<'a> {
     zone: &'a Zone,
-    /// The named dates that lie ahead, the next one last.
+    /// The named dates that are still ahead, the next one last.
     ahead: Vec<Date>,
-    /// The day since which the calendar is weekly.
+    /// The date since which the calendar has repeated every week.
     weekly_since: Date,
 }
 
@@ -250,7 +254,7 @@ impl<'a> DayScan<'a> {
         }
     }
 
-    /// Treats changes of the clock like named dates.
+    /// Adds the dates of the changes of the clock to the named dates.
     fn notice_changes(&mut self, at: Timestamp) {
         let last = self.ahead.first().copied().unwrap_or(self.weekly_since);
         let last = last.max(self.weekly_since);
@@ -262,8 +266,8 @@ impl<'a> DayScan<'a> {
         self.ahead.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// The instant at which to go on after everything up to `at` was looked at: `at`, or shortly before the next named
-    /// date if nothing new can come before it; `None` after the last one.
+    /// Returns the instant at which to go on after everything up to `at` was searched. It is `at`, or shortly before
+    /// the next named date if nothing new can come before that. `None` if nothing new can come at all.
     fn go_on(&mut self, at: Timestamp) -> Option<Timestamp> {
         let today = self.zone.wall(at).date();
         while let Some(turn) = self.ahead.pop_if(|turn| *turn <= today) {

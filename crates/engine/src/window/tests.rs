@@ -24,14 +24,14 @@ fn hours(hours: i64) -> SignedDuration {
 #[test]
 fn office_hours_open_on_the_next_working_day() {
     let tokyo = windows("Asia/Tokyo", &["Mon-Fri 10:00-17:00"], &["Fri 15:00-24:00"]);
-    // A Monday, 10:00 in Tokyo.
+    // The time is a Monday, 10:00 in Tokyo.
     assert!(!tokyo.is_open(at("2026-12-07T00:59:59.999Z")));
     assert!(tokyo.is_open(at("2026-12-07T01:00:00Z")));
     assert!(!tokyo.is_open(at("2026-12-07T08:00:00Z")), "half-open");
     let noon = at("2026-12-07T03:00:00Z");
     assert_eq!(tokyo.opens_at(noon), Some(noon));
     assert_eq!(tokyo.closes_at(noon), Some(at("2026-12-07T08:00:00Z")));
-    // Friday afternoon waits for Monday.
+    // A step on Friday afternoon waits for Monday.
     let friday = at("2026-12-11T06:00:00Z");
     assert_eq!(tokyo.closes_at(friday), Some(friday));
     assert_eq!(tokyo.opens_at(friday), Some(at("2026-12-14T01:00:00Z")));
@@ -89,7 +89,7 @@ fn what_lies_in_the_past_or_is_denied_wholly_never_opens() {
 #[test]
 fn a_time_that_the_wall_skips_does_not_exist() {
     let newyork = windows("America/New_York", &["02:15-02:45"], &[]);
-    // 8 March 2026: 02:00 is followed by 03:00.
+    // On 8 March 2026, 03:00 follows 02:00.
     assert_eq!(
         newyork.opens_at(at("2026-03-07T08:00:00Z")),
         Some(at("2026-03-09T06:15:00Z"))
@@ -103,7 +103,7 @@ fn a_time_that_the_wall_skips_does_not_exist() {
 
 #[test]
 fn a_time_that_the_wall_shows_twice_counts_both_times() {
-    // 1 November 2026: 02:00 is followed by 01:00.
+    // On 1 November 2026, 01:00 follows 02:00.
     let night = windows("America/New_York", &["01:15-01:45"], &[]);
     let first = at("2026-11-01T05:15:00Z");
     assert_eq!(night.opens_at(at("2026-11-01T00:00:00Z")), Some(first));
@@ -120,7 +120,7 @@ fn a_time_that_the_wall_shows_twice_counts_both_times() {
 
 #[test]
 fn a_day_that_is_skipped_has_no_windows() {
-    // Apia went from 29 to 31 December 2011.
+    // In 2011 Apia skipped 30 December.
     let apia = windows("Pacific/Apia", &["2011-12-30", "2012-02-01"], &[]);
     assert_eq!(
         apia.opens_at(at("2011-12-29T00:00:00Z")),
@@ -277,7 +277,7 @@ fn an_entry_says_whether_it_has_dates_and_how_far_it_runs_over_midnight() {
     }
 }
 
-/// The open hours of one day.
+/// Returns the open stretches of one day, in hours.
 fn open(allow: &[&str], deny: &[&str]) -> Vec<(i64, i64)> {
     let day = at("2026-12-07T00:00:00Z");
     let windows = windows("UTC", allow, deny);

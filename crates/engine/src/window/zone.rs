@@ -1,4 +1,4 @@
-//! A time zone by its IANA name, from the database that is compiled in.
+//! Time zones by their IANA names, from the database that is compiled in.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,7 +11,7 @@ use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A time zone, journaled by its name.
+/// A time zone. It is journaled by its name, and compared by it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Zone {
@@ -19,17 +19,17 @@ pub struct Zone {
     rules: TimeZone,
 }
 
-/// A name that the database does not have.
+/// The error for a name that the database does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("there is no time zone {0}")]
 pub struct UnknownZone(pub String);
 
-/// The compiled-in database. The machine's own is not used: two machines may have different ones, and a decision must
-/// not depend on that.
+/// The compiled-in database. The machine's own database is not used, because a decision must not depend on the machine
+/// that makes it.
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 impl Zone {
-    /// Coordinated universal time.
+    /// Returns coordinated universal time.
     pub fn utc() -> Self {
         Self {
             name: "UTC".to_owned(),
@@ -37,27 +37,28 @@ impl Zone {
         }
     }
 
-    /// Its IANA name, as the database writes it.
+    /// Returns the zone's IANA name, as the database writes it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its rules.
+    /// Returns the offsets of the zone and their changes.
     pub fn rules(&self) -> &TimeZone {
         &self.rules
     }
 
-    /// All names of the database.
+    /// Returns all names in the database.
     pub fn names() -> impl Iterator<Item = String> {
         DATABASE.available().map(|name| name.as_str().to_owned())
     }
 
-    /// The local time.
+    /// Returns the local time of an instant.
     pub fn wall(&self, at: Timestamp) -> DateTime {
         self.rules.to_datetime(at)
     }
 
-    /// The instant of a local time: the first if there are two, or right after the gap that swallows it.
+    /// Returns the instant of a local time. If the local time occurs twice, the first instant. If a change of the clock
+    /// skips it, the instant right after the change.
     pub(super) fn instant(&self, wall: DateTime) -> Timestamp {
         let end = if wall.year() < 0 {
             Timestamp::MIN
@@ -67,7 +68,7 @@ impl Zone {
         self.rules.to_timestamp(wall).unwrap_or(end)
     }
 
-    /// The offset at this instant, and the time until which it holds.
+    /// Returns the offset at this instant, and the instant of the next change.
     pub(super) fn until_change(&self, at: Timestamp) -> (Offset, Timestamp) {
         let change = self.rules.following(at).next();
         let until = change.map_or(Timestamp::MAX, |change| change.timestamp());

@@ -1,4 +1,4 @@
-//! Alarms as the model stores them: definition, state with its two timestamps, and history.
+//! Alarms as the model stores them: the definition, the state with its two timestamps, and the history.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -9,40 +9,41 @@ use super::rule::Rule;
 use super::state::state_text;
 use cutover_engine::observation::AlarmState;
 
-/// An alarm of one region.
+/// An alarm of one region, metric or composite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredAlarm {
-    /// Its name, case-sensitive and unique in the region over both kinds.
+    /// The name. It is case-sensitive and unique in the region, among both kinds of alarm.
     pub name: String,
-    /// Its ARN.
+    /// The ARN of the alarm.
     pub arn: String,
-    /// Free text.
+    /// The description for people. `None` if none was given.
     pub description: Option<String>,
-    /// True if it runs its actions. It is evaluated in any case.
+    /// True if the alarm's actions are enabled. The alarm is evaluated in either case, and the model runs no actions.
     pub actions_enabled: bool,
-    /// The actions on OK.
+    /// The actions on OK, as ARNs.
     pub ok_actions: Vec<String>,
-    /// The actions on ALARM.
+    /// The actions on ALARM, as ARNs.
     pub alarm_actions: Vec<String>,
-    /// The actions on `INSUFFICIENT_DATA`.
+    /// The actions on `INSUFFICIENT_DATA`, as ARNs.
     pub insufficient_data_actions: Vec<String>,
-    /// When it was last put.
+    /// The time of the last `PutMetricAlarm` or `PutCompositeAlarm`.
     pub configured_at: Timestamp,
-    /// Its state.
+    /// The current state.
     pub state: AlarmState,
-    /// Why it is in that state.
+    /// Why the alarm is in this state, as text.
     pub reason: String,
-    /// The reason as JSON.
+    /// The reason as JSON. `None` if the state was set without any.
     pub reason_data: Option<String>,
-    /// `StateUpdatedTimestamp`: when the state or the evaluation state was last set, even to the same value.
+    /// `StateUpdatedTimestamp`: the last time at which the state or the evaluation state was set, even to the same
+    /// value.
     pub updated_at: Timestamp,
-    /// `StateTransitionedTimestamp`: when the state last became a different one.
+    /// `StateTransitionedTimestamp`: the last time at which the state became a different one.
     pub transitioned_at: Timestamp,
-    /// `EvaluationState`, for example `PARTIAL_DATA`; none if the evaluation was complete. Metric alarms only.
+    /// `EvaluationState`, for example `PARTIAL_DATA`. `None` if the evaluation was complete. Only for metric alarms.
     pub evaluation: Option<String>,
-    /// The metric or the alarms that it watches.
+    /// The metric or the alarms that the alarm watches.
     pub definition: AlarmDefinition,
-    /// When it is evaluated next; none if only a call can change it.
+    /// The time of the next evaluation. `None` if only a call or new data can change the state.
     pub(super) due: Option<Timestamp>,
 }
 
@@ -58,83 +59,83 @@ pub enum AlarmDefinition {
 /// The rule of a metric alarm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricDefinition {
-    /// Where its datapoints come from.
+    /// The source of the datapoints.
     pub watched: AlarmSource,
-    /// N: the number of periods that are evaluated.
+    /// N: the number of periods that are evaluated, at least 1.
     pub evaluation_periods: u32,
-    /// M: the number of them that must breach; none means N.
+    /// M: the number of these periods that must breach. `None` means N.
     pub datapoints_to_alarm: Option<u32>,
     /// The threshold, in the metric's unit.
     pub threshold: f64,
-    /// How a datapoint is compared with it.
+    /// How a datapoint is compared with the threshold.
     pub comparison: Comparison,
-    /// The meaning of a missing datapoint; none means [`MissingData::Missing`].
+    /// How a missing datapoint counts. `None` means [`MissingData::Missing`].
     pub treat_missing: Option<MissingData>,
-    /// `evaluate` or `ignore`; stored, but without effect.
+    /// `EvaluateLowSampleCountPercentile`: `evaluate` or `ignore`. It is stored, but has no effect in the model.
     pub low_sample: Option<String>,
 }
 
-/// Where the datapoints of a metric alarm come from.
+/// The source of a metric alarm's datapoints.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AlarmSource {
     /// One statistic of one metric.
     Metric(MetricStat),
-    /// Queries, exactly one of which returns data.
+    /// Queries of which exactly one returns data: the one that is compared with the threshold.
     Math(Vec<DataQuery>),
 }
 
-/// How a datapoint is compared with the threshold.
+/// The comparison that makes a datapoint breach the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
-    /// At least the threshold.
+    /// Breaches at or above the threshold.
     AtLeast,
-    /// More than the threshold.
+    /// Breaches above the threshold.
     Above,
-    /// Less than the threshold.
+    /// Breaches below the threshold.
     Below,
-    /// At most the threshold.
+    /// Breaches at or below the threshold.
     AtMost,
 }
 
-/// The meaning of a missing datapoint to an alarm (`TreatMissingData`).
+/// How a missing datapoint counts (`TreatMissingData`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MissingData {
-    /// It is not considered.
+    /// The datapoint is left out. Without any datapoints the state is `INSUFFICIENT_DATA`.
     Missing,
-    /// It is outside the threshold.
+    /// The datapoint counts as breaching.
     Breaching,
-    /// It is within the threshold.
+    /// The datapoint counts as not breaching.
     NotBreaching,
-    /// It leaves the state as it is.
+    /// The alarm keeps its state.
     Ignore,
 }
 
-/// The time for which history is kept: two weeks. Source: `CloudWatch` User Guide.
+/// How long history is kept: two weeks. Source: `CloudWatch` User Guide.
 pub(super) const HISTORY_KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// One item of an alarm's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryItem {
-    /// The alarm, which may be deleted.
+    /// The name of the alarm, which may be deleted by now.
     pub alarm: String,
     /// True if the alarm is or was a composite one.
     pub composite: bool,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
     /// `StateUpdate` or `ConfigurationUpdate`.
     pub kind: HistoryKind,
-    /// A text for people.
+    /// A summary for people.
     pub summary: String,
     /// The details as JSON.
     pub data: String,
-    /// The state that was entered, if this is a `StateUpdate`.
+    /// The state that was entered. `None` unless the item is a `StateUpdate`.
     pub entered: Option<AlarmState>,
 }
 
 /// The kind of a history item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryKind {
-    /// The alarm was put or deleted.
+    /// The alarm was created, changed or deleted.
     ConfigurationUpdate,
     /// The state changed.
     StateUpdate,
@@ -148,7 +149,7 @@ impl HistoryItem {
 }
 
 impl HistoryKind {
-    /// The text of the API.
+    /// Returns the name that the API uses.
     pub fn text(self) -> &'static str {
         match self {
             Self::ConfigurationUpdate => "ConfigurationUpdate",
@@ -158,7 +159,7 @@ impl HistoryKind {
 }
 
 impl Comparison {
-    /// All comparisons, with their texts in the API.
+    /// All comparisons, with their names in the API.
     const TEXTS: [(Self, &'static str); 4] = [
         (Self::AtLeast, "GreaterThanOrEqualToThreshold"),
         (Self::Above, "GreaterThanThreshold"),
@@ -166,19 +167,20 @@ impl Comparison {
         (Self::AtMost, "LessThanOrEqualToThreshold"),
     ];
 
-    /// Reads the text of the API. Operators of anomaly detection are not modelled.
+    /// Reads the API's name of a comparison. `None` if it is unknown, or is for anomaly detection, which is not
+    /// modelled.
     pub fn parse(text: &str) -> Option<Self> {
         let found = Self::TEXTS.iter().find(|(_, known)| *known == text);
         found.map(|(comparison, _)| *comparison)
     }
 
-    /// The text of the API.
+    /// Returns the name that the API uses.
     pub fn text(self) -> &'static str {
         let found = Self::TEXTS.iter().find(|(known, _)| *known == self);
         found.map_or("", |(_, text)| text)
     }
 
-    /// Returns true if a datapoint breaches.
+    /// Returns true if this value breaches the threshold.
     pub fn breaches(self, value: f64, threshold: f64) -> bool {
         match self {
             Self::AtLeast => value >= threshold,
@@ -190,7 +192,7 @@ impl Comparison {
 }
 
 impl MissingData {
-    /// Reads the text of the API.
+    /// Reads the API's name of a treatment. `None` if it is unknown.
     pub fn parse(text: &str) -> Option<Self> {
         [
             Self::Missing,
@@ -202,7 +204,7 @@ impl MissingData {
         .find(|known| known.text() == text)
     }
 
-    /// The text of the API.
+    /// Returns the name that the API uses.
     pub fn text(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -219,9 +221,9 @@ impl StoredAlarm {
         matches!(self.definition, AlarmDefinition::Composite(_))
     }
 
-    /// Sets the state, and returns the history item if the state changed.
+    /// Sets the state, and returns a history item if the new state differs from the old one.
     ///
-    /// `StateUpdatedTimestamp` moves in any case, `StateTransitionedTimestamp` only when the value changes. Source:
+    /// `StateUpdatedTimestamp` changes in either case, `StateTransitionedTimestamp` only if the state differs. Source:
     /// `CloudWatch` API Reference, `MetricAlarm`.
     pub(super) fn enter(
         &mut self,
@@ -252,7 +254,7 @@ impl StoredAlarm {
         })
     }
 
-    /// The state as a history item shows it.
+    /// Returns the state in the JSON form of a history item.
     fn state_json(&self) -> Value {
         let mut state = json!({
             "stateValue": state_text(self.state),

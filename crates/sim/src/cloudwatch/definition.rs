@@ -1,4 +1,4 @@
-//! The request that puts an alarm, and the checks that turn it into a definition.
+//! Requests that create or change an alarm, and the checks that turn them into a definition.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,67 +8,69 @@ use super::metrics::{MetricKey, MetricStat};
 use super::query::{DataQuery, QuerySource, RawQuery};
 use super::statistic::{Statistic, parse_statistic};
 
-/// The longest time that an alarm may look back: a day, or a week if the period is an hour or more.
+/// A day in seconds: the longest time that N periods may span. If the period is an hour or more, seven days are
+/// allowed. Source: `PutMetricAlarm`.
 const DAY_SECS: i64 = 86_400;
-/// The most metrics and expressions of one alarm. Source: `PutMetricAlarm`.
+/// The most queries of one alarm, metrics and expressions together. Source: `PutMetricAlarm`.
 const ALARM_QUERIES_MAX: usize = 20;
-/// The most actions of each kind.
+/// The most actions of each kind. Source: `PutMetricAlarm`.
 const ACTIONS_MAX: usize = 5;
 
-/// How often an alarm is evaluated: every minute, or every 10 s if its period is shorter. Source: User Guide.
+/// The time between two evaluations of an alarm whose period is at least a minute. Source: `CloudWatch` User Guide.
 const EVERY: SignedDuration = SignedDuration::from_secs(60);
-/// The same for alarms of high resolution.
+/// The time between two evaluations of an alarm whose period is shorter than a minute. Source: `CloudWatch` User Guide.
 const EVERY_SHORT: SignedDuration = SignedDuration::from_secs(10);
 
 /// The fields that metric and composite alarms have in common.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AlarmHead {
-    /// The name.
+    /// The alarm's name, 1 to 255 characters.
     pub name: String,
-    /// Free text.
+    /// The description for people, at most 1,024 characters. `None` means no description.
     pub description: Option<String>,
-    /// True if it runs its actions; none means true.
+    /// True if the alarm's actions are enabled. `None` means true.
     pub actions_enabled: Option<bool>,
-    /// The actions on OK.
+    /// The actions on OK, as ARNs; at most 5.
     pub ok_actions: Vec<String>,
-    /// The actions on ALARM.
+    /// The actions on ALARM, as ARNs; at most 5.
     pub alarm_actions: Vec<String>,
-    /// The actions on `INSUFFICIENT_DATA`.
+    /// The actions on `INSUFFICIENT_DATA`, as ARNs; at most 5.
     pub insufficient_data_actions: Vec<String>,
 }
 
-/// `PutMetricAlarm`, as it was sent.
+/// A `PutMetricAlarm` request as it was sent, not yet checked. A parameter that was not sent is `None` or empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PutMetricAlarm {
-    /// Name, description, actions.
+    /// Name, description and actions.
     pub head: AlarmHead,
-    /// `Namespace`, `MetricName` and `Dimensions`.
+    /// `Namespace`, `MetricName` and `Dimensions`, for an alarm on one metric.
     pub metric: Option<MetricKey>,
-    /// `Statistic`.
+    /// `Statistic`, for example `Sum`. Excludes `ExtendedStatistic`.
     pub statistic: Option<String>,
-    /// `ExtendedStatistic`.
+    /// `ExtendedStatistic`, for example `p99`. Excludes `Statistic`.
     pub extended_statistic: Option<String>,
-    /// `Period`, in seconds.
+    /// `Period`, in seconds, for an alarm on one metric.
     pub period_secs: Option<i64>,
-    /// `Unit`.
+    /// `Unit`. It is stored, but not used to select data.
     pub unit: Option<String>,
-    /// `Metrics`, instead of one metric.
+    /// `Metrics`: queries instead of one metric, at most 20.
     pub queries: Vec<RawQuery>,
-    /// `EvaluationPeriods`.
+    /// `EvaluationPeriods`: N, at least 1.
     pub evaluation_periods: Option<i64>,
-    /// `DatapointsToAlarm`.
+    /// `DatapointsToAlarm`: M, 1 to N.
     pub datapoints_to_alarm: Option<i64>,
-    /// `Threshold`.
+    /// `Threshold`, in the metric's unit.
     pub threshold: Option<f64>,
-    /// `ComparisonOperator`.
+    /// `ComparisonOperator`, for example `GreaterThanThreshold`.
     pub comparison: String,
-    /// `TreatMissingData`.
+    /// `TreatMissingData`: `missing`, `breaching`, `notBreaching` or `ignore`.
     pub treat_missing: Option<String>,
-    /// `EvaluateLowSampleCountPercentile`.
+    /// `EvaluateLowSampleCountPercentile`. It is stored, but has no effect.
     pub low_sample: Option<String>,
 }
 
 impl AlarmHead {
+    /// Refuses names, descriptions and lists of actions whose size is out of range.
     pub(super) fn check(&self) -> Result<(), ApiError> {
         check_length("alarmName", &self.name, 1..=255)?;
         if let Some(description) = &self.description {
@@ -82,7 +84,11 @@ impl AlarmHead {
 }
 
 impl PutMetricAlarm {
-    /// Checks the request. Source: `CloudWatch` API Reference, `PutMetricAlarm`.
+    /// Returns the definition that the request asks for.
+    ///
+    /// # Errors
+    /// A parameter is missing, out of range or not modelled, or two parameters exclude each other. Source: `CloudWatch`
+    /// API Reference, `PutMetricAlarm`.
     pub(super) fn definition(&self) -> Result<MetricDefinition, ApiError> {
         self.head.check()?;
         let comparison = Comparison::parse(&self.comparison).ok_or_else(|| {
@@ -116,6 +122,7 @@ impl PutMetricAlarm {
         })
     }
 
+    /// Returns the source of the datapoints, or an error if the request names none or both kinds.
     fn watched(&self) -> Result<AlarmSource, ApiError> {
         if !self.queries.is_empty() {
             let single = self.metric.is_some()
@@ -154,6 +161,7 @@ impl PutMetricAlarm {
         }))
     }
 
+    /// Returns N and M, or an error if one is out of range or N periods are too long.
     fn periods(&self, watched: &AlarmSource) -> Result<(u32, Option<u32>), ApiError> {
         let periods = self
             .evaluation_periods
@@ -185,7 +193,7 @@ impl PutMetricAlarm {
 }
 
 impl MetricDefinition {
-    /// An alarm on a metric that never gets data, and that leaves its state as it is.
+    /// Returns the definition of an alarm whose metric never gets data, and which keeps its state without data.
     pub(super) fn quiet(name: &str) -> Self {
         let metric = MetricKey {
             namespace: "Simulation".to_owned(),
@@ -211,7 +219,7 @@ impl MetricDefinition {
 }
 
 impl AlarmSource {
-    /// The length of a period, in seconds; the longest one if there are several.
+    /// Returns the length of a period in seconds. If the queries have several, returns the longest one.
     pub fn period_secs(&self) -> i64 {
         match self {
             Self::Metric(stat) => stat.period_secs,
@@ -226,7 +234,7 @@ impl AlarmSource {
         }
     }
 
-    /// When an alarm that was put, set or evaluated now is evaluated next.
+    /// Returns the time of the next evaluation of an alarm that is put, set or evaluated now.
     pub(super) fn next_evaluation(&self, now: Timestamp) -> Timestamp {
         let every = if self.period_secs() < 60 {
             EVERY_SHORT
@@ -236,7 +244,7 @@ impl AlarmSource {
         now.checked_add(every).unwrap_or(Timestamp::MAX)
     }
 
-    /// The metrics that it reads.
+    /// Returns the metrics that the source reads.
     pub fn metrics(&self) -> Vec<&MetricKey> {
         match self {
             Self::Metric(stat) => vec![&stat.metric],
@@ -251,6 +259,7 @@ impl AlarmSource {
     }
 }
 
+/// Checks the queries of an alarm. Exactly one of them must return data.
 fn alarm_queries(raw: &[RawQuery]) -> Result<Vec<DataQuery>, ApiError> {
     if raw.len() > ALARM_QUERIES_MAX {
         return Err(ApiError::validation(format!(
@@ -268,7 +277,7 @@ fn alarm_queries(raw: &[RawQuery]) -> Result<Vec<DataQuery>, ApiError> {
     }
 }
 
-/// Refuses a number below 1.
+/// Converts a number, or refuses it if it is below 1 or does not fit.
 fn at_least_one(name: &str, number: i64) -> Result<u32, ApiError> {
     match u32::try_from(number) {
         Ok(number) if number >= 1 => Ok(number),

@@ -1,4 +1,4 @@
-//! Reading alarms and their history, in pages.
+//! Calls that read alarms and their history, in pages.
 
 use std::collections::BTreeSet;
 
@@ -12,63 +12,67 @@ use super::error::{ApiError, check_count, page_size};
 use super::metrics::MetricKey;
 use super::state::{bad_state, parse_state};
 
-/// The most names in one `DescribeAlarms`.
+/// The most names in one `DescribeAlarms`. Source: API Reference.
 pub const ALARM_NAMES_MAX: usize = 100;
-/// The alarms in a page of `DescribeAlarms` if the caller does not say.
+/// The number of alarms on a page of `DescribeAlarms` if the caller gives no `MaxRecords`. Source: API Reference.
 pub const DESCRIBE_PAGE: usize = 50;
-/// The items in a page of `DescribeAlarmHistory` if the caller does not say.
+/// The number of items on a page of `DescribeAlarmHistory` if the caller gives no `MaxRecords`.
 const HISTORY_PAGE: usize = 100;
 
-/// `DescribeAlarms`, as it was sent. An empty list means no restriction.
+/// A `DescribeAlarms` request as it was sent. An empty list and `None` mean no restriction unless a field says
+/// otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DescribeAlarms {
     /// `AlarmNames`, at most 100.
     pub names: Vec<String>,
-    /// `AlarmNamePrefix`; not together with names.
+    /// `AlarmNamePrefix`. Excludes `AlarmNames`.
     pub prefix: Option<String>,
-    /// `AlarmTypes`: `MetricAlarm`, `CompositeAlarm`. None: metric alarms only.
+    /// `AlarmTypes`: `MetricAlarm`, `CompositeAlarm`. If empty, only metric alarms are returned.
     pub types: Vec<String>,
-    /// `StateValue`.
+    /// `StateValue`, for example `ALARM`.
     pub state: Option<String>,
-    /// `ActionPrefix`.
+    /// `ActionPrefix`: how one of the alarm's actions must begin.
     pub action_prefix: Option<String>,
-    /// `MaxRecords`: 1 to 100; none means 50.
+    /// `MaxRecords`: 1 to 100. `None` means 50.
     pub max_records: Option<i64>,
-    /// `NextToken`.
+    /// `NextToken` of the page before. `None` asks for the first page.
     pub next_token: Option<String>,
 }
 
-/// `DescribeAlarmHistory`, as it was sent.
+/// A `DescribeAlarmHistory` request as it was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DescribeHistory {
-    /// `AlarmName`; none means all alarms.
+    /// `AlarmName`. `None` means all alarms.
     pub name: Option<String>,
-    /// `AlarmTypes`. None: metric alarms only.
+    /// `AlarmTypes`: `MetricAlarm`, `CompositeAlarm`. If empty, only metric alarms are returned.
     pub types: Vec<String>,
-    /// `HistoryItemType`.
+    /// `HistoryItemType`: `StateUpdate`, `ConfigurationUpdate` or `Action`. `None` means every type.
     pub kind: Option<String>,
-    /// `StartDate`, included.
+    /// `StartDate`, inclusive. `None` means no limit.
     pub start: Option<Timestamp>,
-    /// `EndDate`, included.
+    /// `EndDate`, inclusive. `None` means no limit.
     pub end: Option<Timestamp>,
-    /// `MaxRecords`: 1 to 100; none means 100.
+    /// `MaxRecords`: 1 to 100. `None` means 100.
     pub max_records: Option<i64>,
-    /// `NextToken`.
+    /// `NextToken` of the page before. `None` asks for the first page.
     pub next_token: Option<String>,
-    /// `ScanBy` is `TimestampAscending`; the default is newest first.
+    /// True if `ScanBy` is `TimestampAscending`. False means newest first, the default.
     pub ascending: bool,
 }
 
-/// One page of an answer.
+/// One page of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultPage<T> {
     /// The items on this page.
     pub items: Vec<T>,
-    /// The token of the next page; none on the last one.
+    /// The token of the next page. `None` on the last page.
     pub next_token: Option<String>,
 }
 
-/// The kinds of alarms that are wanted: metric, composite.
+/// Returns two flags: whether metric alarms are wanted, and whether composite ones are.
+///
+/// # Errors
+/// A type is unknown.
 fn wanted_kinds(types: &[String]) -> Result<(bool, bool), ApiError> {
     let mut kinds = (types.is_empty(), false);
     for kind in types {
@@ -87,7 +91,7 @@ fn wanted_kinds(types: &[String]) -> Result<(bool, bool), ApiError> {
 }
 
 impl DescribeAlarms {
-    /// Returns true if the alarm's name and actions have the prefixes that were asked for.
+    /// Returns true if the alarm's name, and one of its actions, begin with the prefixes that were asked for.
     fn matches(&self, alarm: &StoredAlarm) -> bool {
         if let Some(prefix) = &self.prefix
             && !alarm.name.starts_with(prefix)
@@ -108,7 +112,11 @@ impl DescribeAlarms {
 }
 
 impl Region {
-    /// `DescribeAlarms`. Unknown names are left out, without an error.
+    /// Runs `DescribeAlarms`: alarms in the order of their names. Unknown names are left out, without an error.
+    ///
+    /// # Errors
+    /// There are more than 100 names, names together with a prefix, an unknown type or state, a page size out of range,
+    /// or a token that this service did not issue.
     pub fn describe_alarms(
         &self,
         ask: &DescribeAlarms,
@@ -168,7 +176,10 @@ impl Region {
         })
     }
 
-    /// `DescribeAlarmHistory`, newest first unless asked otherwise. The history outlives its alarm.
+    /// Runs `DescribeAlarmHistory`: newest first unless the request says otherwise. The history outlives its alarm.
+    ///
+    /// # Errors
+    /// The page size is out of range, a type is unknown, or this service did not issue the token.
     pub fn describe_history(
         &self,
         ask: &DescribeHistory,
@@ -180,7 +191,7 @@ impl Region {
             None => None,
             Some("StateUpdate") => Some(HistoryKind::StateUpdate),
             Some("ConfigurationUpdate") => Some(HistoryKind::ConfigurationUpdate),
-            // Actions are not modelled, so there are none.
+            // Actions are not modelled, so the history has no items of this type.
             Some("Action") => {
                 return Ok(ResultPage {
                     items: Vec::new(),
@@ -231,7 +242,8 @@ impl Region {
         Ok(ResultPage { items, next_token })
     }
 
-    /// `DescribeAlarmsForMetric`: the alarms on one metric, without those on expressions. All dimensions must be equal.
+    /// Runs `DescribeAlarmsForMetric`: the alarms on exactly this metric, all dimensions equal. Alarms on expressions
+    /// are not returned. A statistic or period of `None` matches every alarm.
     pub fn alarms_for_metric(
         &self,
         metric: &MetricKey,

@@ -1,26 +1,26 @@
-//! Refusals, with the codes that `CloudWatch` uses.
+//! Errors of refused calls, with `CloudWatch`'s codes.
 
 use thiserror::Error;
 
-/// A refused call.
+/// The error of a refused call.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
-    /// The name of the error's shape in the service model; a CBOR reply has it in `__type`.
+    /// The name of the error's shape in the service model. A CBOR reply carries it in `__type`.
     pub shape: &'static str,
-    /// The error code of the older query protocol, which clients still show (`x-amzn-query-error`).
+    /// The error code of the older query protocol. Clients still show it (`x-amzn-query-error`).
     pub code: &'static str,
-    /// The message.
+    /// The message for people.
     pub message: String,
 }
 
 impl ApiError {
-    /// A request that breaks a constraint of the API.
+    /// Returns the error of a request that breaks a constraint of the API.
     pub fn validation(message: impl Into<String>) -> Self {
         Self::new("ValidationError", "ValidationError", message)
     }
 
-    /// A value that is well formed but not allowed, or out of range.
+    /// Returns the error of a value that is well-formed but not allowed, or out of range.
     pub fn invalid_value(message: impl Into<String>) -> Self {
         Self::new(
             "InvalidParameterValueException",
@@ -29,7 +29,7 @@ impl ApiError {
         )
     }
 
-    /// Parameters that exclude each other.
+    /// Returns the error of parameters that exclude each other.
     pub fn combination(message: impl Into<String>) -> Self {
         Self::new(
             "InvalidParameterCombinationException",
@@ -38,7 +38,7 @@ impl ApiError {
         )
     }
 
-    /// A required parameter that is missing.
+    /// Returns the error of a required parameter that was not sent.
     pub fn missing_parameter(name: &str) -> Self {
         let message = format!("The parameter {name} is required.");
         Self::new(
@@ -48,12 +48,12 @@ impl ApiError {
         )
     }
 
-    /// An alarm that does not exist.
+    /// Returns the error of a call that names an alarm which does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new("ResourceNotFound", "ResourceNotFound", message)
     }
 
-    /// A page token that this service did not issue.
+    /// Returns the error of a page token that this service did not issue.
     pub fn bad_token() -> Self {
         let message = "The next token specified is invalid.";
         Self::new("InvalidNextToken", "InvalidNextToken", message)
@@ -68,7 +68,7 @@ impl ApiError {
     }
 }
 
-/// Refuses a text whose length is out of range, in the words that AWS uses.
+/// Refuses a text whose length in characters is out of range, with AWS's message.
 pub(super) fn check_length(
     name: &str,
     text: &str,
@@ -84,7 +84,7 @@ pub(super) fn check_length(
     )))
 }
 
-/// Refuses a list that is too long.
+/// Refuses a list of more than `max` items, with AWS's message.
 pub(super) fn check_count(name: &str, count: usize, max: usize) -> Result<(), ApiError> {
     if count <= max {
         return Ok(());
@@ -95,7 +95,7 @@ pub(super) fn check_count(name: &str, count: usize, max: usize) -> Result<(), Ap
     )))
 }
 
-/// The page size that was asked for, or the default; 1 to 100.
+/// Returns the page size that was asked for, or the default. Refuses sizes other than 1 to 100.
 pub(super) fn page_size(asked: Option<i64>, default: usize) -> Result<usize, ApiError> {
     let Some(asked) = asked else {
         return Ok(default);
@@ -109,7 +109,7 @@ pub(super) fn page_size(asked: Option<i64>, default: usize) -> Result<usize, Api
     }
 }
 
-/// Refuses a period that `CloudWatch` does not know.
+/// Refuses a period, in seconds, that `CloudWatch` does not accept.
 pub(super) fn check_period(period_secs: i64) -> Result<(), ApiError> {
     let high_resolution = [1, 5, 10, 20, 30].contains(&period_secs);
     if high_resolution || (period_secs > 0 && period_secs % 60 == 0) {

@@ -12,10 +12,14 @@ use super::query::series_of;
 use super::state::state_text;
 use cutover_engine::observation::AlarmState;
 
-/// How many periods beyond N are evaluated. AWS gives no number; its examples evaluate 5 if N is 3.
+/// The number of periods beyond N that are evaluated. AWS gives no number. In its examples 5 periods are evaluated if N
+/// is 3.
 const EXTRA_PERIODS: u32 = 2;
 
-/// The state that datapoints give (newest first; true is breaching, none is missing). None leaves the state as it is.
+/// Returns the state that these datapoints give. `None` means that the alarm keeps its state.
+///
+/// `points` are newest first: true is breaching, false is not, and `None` is a missing datapoint. `periods` is N and
+/// `to_alarm` is M.
 ///
 /// Source: `CloudWatch` User Guide, "Configuring how alarms treat missing data", with its tables, and "Avoiding
 /// premature transitions to alarm state".
@@ -40,7 +44,7 @@ pub(crate) fn verdict(
             Some(AlarmState::Ok)
         }
         MissingData::Ignore => None,
-        // All real points breach, but they are too few: red if the oldest of them is at least M periods old.
+        // All datapoints breach, but they are fewer than M: ALARM if the oldest of them is at least M periods old.
         MissingData::Missing => {
             let oldest = points.iter().rposition(|point| *point == Some(true));
             let old_enough = oldest.is_some_and(|newer| newer + 1 >= to_alarm);
@@ -49,6 +53,7 @@ pub(crate) fn verdict(
     }
 }
 
+/// Returns ALARM if the condition holds, otherwise OK.
 fn alarm_if(alarm: bool) -> AlarmState {
     if alarm {
         AlarmState::Alarm
@@ -58,7 +63,7 @@ fn alarm_if(alarm: bool) -> AlarmState {
 }
 
 impl Region {
-    /// Lets time pass: evaluates every alarm that is due, each at its own time, oldest first.
+    /// Evaluates every alarm that was due until `now`, each at its due time, oldest first.
     pub(super) fn advance(&mut self, now: Timestamp) {
         while let Some((at, name)) = self.schedule.first().cloned() {
             if at > now {
@@ -81,7 +86,7 @@ impl Region {
         }
     }
 
-    /// Evaluates one alarm.
+    /// Evaluates one alarm. Does nothing if there is no alarm of this name.
     fn evaluate(&mut self, name: &str, now: Timestamp) {
         self.reschedule(name, None);
         let Some(alarm) = self.alarms.get(name) else {
@@ -98,6 +103,7 @@ impl Region {
         }
     }
 
+    /// Evaluates a metric alarm, and schedules the next evaluation if there is data in range.
     fn evaluate_metric(&mut self, name: &str, definition: &MetricDefinition, now: Timestamp) {
         let period = definition.watched.period_secs().max(1);
         let newest = self.newest_period(&definition.watched, period, now);
@@ -128,7 +134,7 @@ impl Region {
             });
             self.change(name, state, reason, Some(data.to_string()), now);
         }
-        // Without data in range, each further evaluation gives the same; only new data or a call can change it.
+        // Without data in range, every later evaluation gives the same state. Only new data or a call can change it.
         let metrics = definition.watched.metrics();
         let in_sight = metrics
             .into_iter()
@@ -138,7 +144,8 @@ impl Region {
         }
     }
 
-    /// The start of the newest period that counts: the one under way if it has data already, else the last whole one.
+    /// Returns the start of the newest period that counts: the current period if it has data, otherwise the one before.
+    /// Seconds since 1970.
     fn newest_period(&self, watched: &AlarmSource, period: i64, now: Timestamp) -> i64 {
         let current = floor(now.as_second(), period);
         let under_way = (current, current + period);
@@ -149,6 +156,7 @@ impl Region {
         if has_data { current } else { current - period }
     }
 
+    /// Returns the values of the watched metric or expression, by the start of the period in seconds since 1970.
     fn series(&self, watched: &AlarmSource, range: (i64, i64)) -> BTreeMap<i64, f64> {
         match watched {
             AlarmSource::Metric(stat) => self.store.series(stat, range),
@@ -159,7 +167,8 @@ impl Region {
         }
     }
 
-    /// Sets the state that an evaluation gave, and evaluates the composite alarms over this alarm.
+    /// Sets the state that an evaluation gave. If it differs from the old one, evaluates the composite alarms over this
+    /// one.
     fn change(
         &mut self,
         name: &str,
@@ -180,8 +189,8 @@ impl Region {
         }
     }
 
-    /// Evaluates the composite alarms whose rules name this alarm. A composite alarm is evaluated only when a child
-    /// changes, so that a state set by hand lasts until then. Source: API Reference, `SetAlarmState`.
+    /// Evaluates the composite alarms whose rules name this alarm. A composite alarm is evaluated only if a child
+    /// changes, so a state that was set by a call lasts until then. Source: API Reference, `SetAlarmState`.
     pub(super) fn evaluate_parents(&mut self, child: &str, now: Timestamp) {
         for parent in self.parents(child) {
             self.evaluate(&parent, now);
@@ -189,6 +198,7 @@ impl Region {
     }
 }
 
+/// Returns the text that explains the state. `recent` are the values, oldest first.
 fn reason(state: AlarmState, recent: &[f64], definition: &MetricDefinition) -> String {
     match state {
         AlarmState::InsufficientData => "Insufficient Data: no datapoints were received".to_owned(),
@@ -205,7 +215,9 @@ fn reason(state: AlarmState, recent: &[f64], definition: &MetricDefinition) -> S
 mod tests {
     use super::*;
 
-    /// The tables of the user guide: datapoints oldest first, then missing, ignore, breaching, notBreaching.
+    /// Rows of the user guide's tables for "3 of 3": datapoints, oldest first (`0` is good, `X` is breaching, `-` is
+    /// missing), then the states for missing, ignore, breaching and notBreaching (`O` is OK, `X` is ALARM, `I` is
+    /// insufficient data, `=` is unchanged).
     const THREE_OF_THREE: [(&str, &str); 5] = [
         ("0 - X - X", "O O O O"),
         ("0 - - - -", "O O O O"),
@@ -213,6 +225,7 @@ mod tests {
         ("0 X X - X", "X X X X"),
         ("- - X - -", "X = X O"),
     ];
+    /// The same for "2 of 3".
     const TWO_OF_THREE: [(&str, &str); 5] = [
         ("0 - X - X", "X X X X"),
         ("0 0 X 0 X", "X X X X"),

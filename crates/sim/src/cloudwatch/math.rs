@@ -1,4 +1,4 @@
-//! Metric math: `100 * (errors / FILL(requests, 0))`.
+//! Metric math, for example `100 * (errors / FILL(requests, 0))`.
 //!
 //! Modelled: numbers, ids, `+ - * / ^`, unary minus, parentheses, `FILL(series, number | REPEAT)`. An operation on two
 //! series keeps only the times that both have, and a division by zero gives no datapoint. Source: `CloudWatch` User
@@ -6,30 +6,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How deep an expression may nest here; AWS gives no number.
+/// The deepest nesting of an expression. It bounds the recursion of the parser; AWS gives no number.
 const DEPTH_MAX: usize = 100;
 
 /// A parsed expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expression {
-    /// A number.
+    /// A constant.
     Number(f64),
-    /// Another query's series.
+    /// The series of the query with this id.
     Id(String),
-    /// The negative.
+    /// The negative of an expression.
     Negative(Box<Self>),
-    /// Two operands.
+    /// An operator (`+ - * / ^`) and its two operands.
     Binary(char, Box<Self>, Box<Self>),
-    /// Missing datapoints filled with a number, or (none) with the one before.
+    /// A series whose missing datapoints are filled with a number. `None` repeats the datapoint before.
     Fill(Box<Self>, Option<f64>),
 }
 
 /// The result of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Yield {
-    /// One number for all times.
+    /// The same number for all times.
     Scalar(f64),
-    /// Datapoints by time, in seconds since the epoch.
+    /// Values by time, in seconds since 1970.
     Series(BTreeMap<i64, f64>),
 }
 
@@ -37,7 +37,7 @@ impl Expression {
     /// Reads an expression.
     ///
     /// # Errors
-    /// The problem, in words.
+    /// A text for people that says where the expression is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parser = MathParser { rest: text.trim() };
         let expression = parser.sum(0)?;
@@ -48,7 +48,7 @@ impl Expression {
         }
     }
 
-    /// The ids that it refers to.
+    /// Returns the ids of the queries that the expression refers to.
     pub fn ids(&self) -> BTreeSet<&str> {
         match self {
             Self::Number(_) => BTreeSet::new(),
@@ -58,7 +58,8 @@ impl Expression {
         }
     }
 
-    /// Computes the expression. `lookup` gives the series of an id; `times` are the starts of all wanted periods.
+    /// Computes the expression. `lookup` returns the series of an id. `times` are the starts of all periods in range,
+    /// in seconds since 1970. `None` if `lookup` does not know an id.
     pub fn evaluate(&self, lookup: &dyn Fn(&str) -> Option<Yield>, times: &[i64]) -> Option<Yield> {
         match self {
             Self::Number(number) => Some(Yield::Scalar(*number)),
@@ -79,6 +80,7 @@ impl Expression {
     }
 }
 
+/// Fills the missing times of a series with a number. `None` fills with the value before, if there is one.
 fn fill(series: &BTreeMap<i64, f64>, with: Option<f64>, times: &[i64]) -> BTreeMap<i64, f64> {
     let mut last = None;
     let mut filled = series.clone();
@@ -95,6 +97,7 @@ fn fill(series: &BTreeMap<i64, f64>, with: Option<f64>, times: &[i64]) -> BTreeM
     filled
 }
 
+/// Applies an operator to two results, time by time. Times that only one series has are left out.
 fn combine(operator: char, left: &Yield, right: &Yield) -> Yield {
     let series = match (left, right) {
         (Yield::Scalar(left), Yield::Scalar(right)) => match apply(operator, *left, *right) {
@@ -117,7 +120,7 @@ fn combine(operator: char, left: &Yield, right: &Yield) -> Yield {
     Yield::Series(series)
 }
 
-/// Applies an operator to two numbers; none if the result is not finite.
+/// Applies an operator to two numbers. `None` if the result is not finite.
 fn apply(operator: char, left: f64, right: f64) -> Option<f64> {
     let value = match operator {
         '+' => left + right,
@@ -129,7 +132,9 @@ fn apply(operator: char, left: f64, right: f64) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
+/// A parser of expressions, by recursive descent.
 struct MathParser<'a> {
+    /// The text that is not parsed yet.
     rest: &'a str,
 }
 
@@ -214,7 +219,7 @@ impl MathParser<'_> {
         self.closed(Expression::Fill(Box::new(series), with))
     }
 
-    /// Takes the closing parenthesis after `inner`.
+    /// Consumes the closing parenthesis and returns `inner`.
     fn closed(&mut self, inner: Expression) -> Result<Expression, String> {
         match self.one_of(")") {
             Some(_) => Ok(inner),
@@ -222,7 +227,8 @@ impl MathParser<'_> {
         }
     }
 
-    /// Takes the next character if it is one of `symbols`, and the space after it.
+    /// Consumes the next character and the space after it if the character is one of `symbols`. Otherwise returns
+    /// `None`.
     fn one_of(&mut self, symbols: &str) -> Option<char> {
         let found = self.rest.chars().next()?;
         if !symbols.contains(found) {

@@ -1,4 +1,4 @@
-//! Metric data, by metric and time.
+//! The stored metric data, by metric and time.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use jiff::Timestamp;
 use super::error::{ApiError, check_length};
 use super::statistic::{Samples, Statistic};
 
-/// The time for which datapoints are kept: 15 days, as AWS keeps one-minute data.
+/// How long datapoints are kept, in seconds: 15 days, as AWS keeps one-minute data.
 const KEPT_SECS: i64 = 15 * 86_400;
-/// The oldest timestamp that may be put: two weeks back. Source: API Reference, `PutMetricData`.
+/// The greatest age of a timestamp in `PutMetricData`, in seconds: two weeks. Source: API Reference, `PutMetricData`.
 const PUT_BACK_SECS: i64 = 14 * 86_400;
-/// The newest timestamp that may be put: two hours ahead.
+/// How far a timestamp in `PutMetricData` may be in the future, in seconds: two hours. Source: as above.
 const PUT_AHEAD_SECS: i64 = 2 * 3_600;
-/// The most metrics in one `PutMetricData`.
+/// The most metrics in one `PutMetricData`. Source: API Reference, `PutMetricData`.
 const DATA_PER_CALL_MAX: usize = 1_000;
-/// The most different values in one datum.
+/// The most different values in one datum. Source: API Reference, `MetricDatum`.
 const VALUES_PER_DATUM_MAX: usize = 150;
-/// The most dimensions of a metric.
+/// The most dimensions of a metric. Source: API Reference, `Metric`.
 const DIMENSIONS_MAX: usize = 30;
 
-/// The identity of a metric. All its dimensions are part of it; their order does not matter.
+/// The identity of a metric. All dimensions are part of it; their order does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MetricKey {
     /// The namespace, for example `AWS/ApplicationELB`.
@@ -31,18 +31,18 @@ pub struct MetricKey {
     pub dimensions: BTreeMap<String, String>,
 }
 
-/// A statistic of a metric per period.
+/// One statistic of one metric, for each period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricStat {
     /// The metric.
     pub metric: MetricKey,
     /// The length of a period, in seconds.
     pub period_secs: i64,
-    /// The statistic.
+    /// The statistic that is computed.
     pub statistic: Statistic,
-    /// The statistic's text, as it was given.
+    /// The statistic as it was written in the request.
     pub statistic_text: String,
-    /// The unit, if one was given. Stored, but not used to select data.
+    /// The unit. `None` if none was given. It is stored, but not used to select data.
     pub unit: Option<String>,
 }
 
@@ -51,15 +51,15 @@ pub struct MetricStat {
 pub struct Datum {
     /// The metric's name.
     pub name: String,
-    /// The dimensions, as given.
+    /// The dimensions as name and value, in the order of the request.
     pub dimensions: Vec<(String, String)>,
-    /// When; none means now.
+    /// The time of the datum. `None` means now.
     pub at: Option<Timestamp>,
-    /// Values, each with its count.
+    /// The values, each with its count. Empty if there is a statistic set.
     pub values: Vec<(f64, f64)>,
-    /// A statistic set instead of values: sample count, sum, minimum, maximum.
+    /// A statistic set instead of values: sample count, sum, minimum and maximum.
     pub set: Option<(f64, f64, f64, f64)>,
-    /// True if it is kept by the second instead of by the minute (`StorageResolution` of 1).
+    /// True if the datum is kept by the second (`StorageResolution` of 1). False means by the minute.
     pub high_resolution: bool,
 }
 
@@ -70,7 +70,10 @@ pub struct MetricStore {
 }
 
 impl MetricStore {
-    /// Stores all of the data or nothing, and returns the metrics that it belongs to.
+    /// Stores all data or nothing, and returns the metrics that got data.
+    ///
+    /// # Errors
+    /// A number, text or timestamp is out of range, or there is no data.
     pub(super) fn put(
         &mut self,
         namespace: &str,
@@ -122,7 +125,7 @@ impl MetricStore {
         Ok(touched)
     }
 
-    /// Adds samples to one minute of a metric, as the service itself does for its own metrics.
+    /// Adds samples to the minute that contains `at` (seconds since 1970), as AWS services do for their own metrics.
     pub(super) fn record(&mut self, metric: &MetricKey, at: i64, samples: &Samples) {
         if !self.metrics.contains_key(metric) {
             self.metrics.insert(metric.clone(), BTreeMap::new());
@@ -139,7 +142,7 @@ impl MetricStore {
         }
     }
 
-    /// Returns true if the metric has data in `[from, to)`. Times in seconds since the epoch.
+    /// Returns true if the metric has data in `[from, to)`, in seconds since 1970.
     pub(super) fn has_data(&self, metric: &MetricKey, (from, to): (i64, i64)) -> bool {
         let Some(series) = self.metrics.get(metric) else {
             return false;
@@ -147,13 +150,13 @@ impl MetricStore {
         from < to && series.range(from..to).next().is_some()
     }
 
-    /// All metrics, in order.
+    /// Returns all metrics, in the order of their keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = &MetricKey> {
         self.metrics.keys()
     }
 
-    /// The samples of each period in `[from, to)`, by the period's start. Times in seconds since the epoch; `from` is
-    /// rounded down to the start of its period.
+    /// Returns the samples of each period in `[from, to)` that has data, by the start of the period. All times are in
+    /// seconds since 1970. `from` is rounded down to the start of its period.
     pub(super) fn periods(
         &self,
         metric: &MetricKey,
@@ -175,7 +178,7 @@ impl MetricStore {
         periods
     }
 
-    /// The statistic of each period in `[from, to)` that has data.
+    /// Returns the statistic of each period in `[from, to)` that has data, by the start of the period.
     pub(super) fn series(&self, stat: &MetricStat, range: (i64, i64)) -> BTreeMap<i64, f64> {
         self.periods(&stat.metric, stat.period_secs, range)
             .iter()
@@ -184,11 +187,12 @@ impl MetricStore {
     }
 }
 
-/// The start of the period that a time lies in.
+/// Returns the start of the period that contains `at`, in seconds since 1970.
 pub(super) fn floor(at: i64, period_secs: i64) -> i64 {
     at - at.rem_euclid(period_secs.max(1))
 }
 
+/// Refuses a datum with too many or no values, a number that is not finite, or a timestamp out of range.
 fn check_datum(datum: &Datum, now: Timestamp) -> Result<(), ApiError> {
     check_length("metricName", &datum.name, 1..=255)?;
     if datum.values.is_empty() == datum.set.is_none() {

@@ -1,7 +1,8 @@
 //! `CloudWatch`: a strict model of its alarms and metrics.
 //!
-//! Pure and deterministic: every call gets the time, and between calls only [`CloudWatch::advance`] changes anything. It
-//! is used through [`crate::signals::SimSignals`] in process, and over HTTP in `tests/support`.
+//! The model is pure and deterministic: every call gets the time as an argument, and between calls only
+//! [`CloudWatch::advance`] changes anything. Code in the same process uses it through [`crate::signals::SimSignals`],
+//! and tests use it over HTTP (`tests/support`).
 //!
 //! Modelled: metric and composite alarms with states, timestamps and history; evaluation of M out of N datapoints with
 //! missing data; metric data, statistics, percentiles and basic metric math. Not modelled: actions, anomaly detection,
@@ -37,11 +38,11 @@ use self::state::{bad_state, parse_state};
 use self::statistic::Samples;
 use cutover_engine::observation::AlarmState;
 
-/// The account of all alarms; AWS uses it in its examples.
+/// The account of all alarms: AWS's example account.
 const ACCOUNT: &str = "123456789012";
-/// The time from the creation of a composite alarm to its first evaluation. AWS says only that it is soon.
+/// The time from the creation of a composite alarm to its first evaluation. AWS says only that it is short.
 const COMPOSITE_FIRST_LOOK: SignedDuration = SignedDuration::from_secs(1);
-/// The most alarms in one call that deletes, enables or disables.
+/// The most alarms in one call that deletes alarms, or enables or disables their actions. Source: API Reference.
 const NAMES_PER_CALL_MAX: usize = 100;
 
 /// `CloudWatch` in all regions.
@@ -55,12 +56,12 @@ pub struct CloudWatch {
 pub struct Region {
     name: String,
     alarms: BTreeMap<String, StoredAlarm>,
-    /// History by alarm, oldest first; it outlives the alarm.
+    /// The history of each alarm, by name, oldest first. It outlives the alarm.
     history: BTreeMap<String, VecDeque<HistoryItem>>,
     store: MetricStore,
-    /// The statuses of series on these metrics, by metric name; `Complete` if not listed.
+    /// Statuses of series that are not `Complete`, by metric name.
     statuses: BTreeMap<String, DataStatus>,
-    /// The next evaluation of each alarm; the same times as `due` of the alarms.
+    /// The next evaluations, by time. The same times are in `due` of the alarms.
     schedule: BTreeSet<(Timestamp, String)>,
     /// The names of the alarms on each metric.
     watchers: BTreeMap<MetricKey, BTreeSet<String>>,
@@ -69,12 +70,12 @@ pub struct Region {
 }
 
 impl CloudWatch {
-    /// An account without alarms and data.
+    /// Creates an account without alarms and data.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// One region, in which time has passed until `now`.
+    /// Returns one region, after evaluating every alarm in it that was due until `now`.
     pub fn region(&mut self, name: &str, now: Timestamp) -> &mut Region {
         let region = self
             .regions
@@ -87,15 +88,15 @@ impl CloudWatch {
         region
     }
 
-    /// Lets time pass in all regions: evaluates every alarm that is due, each at its own time.
+    /// Evaluates every alarm of all regions that was due until `now`, each at its due time.
     pub fn advance(&mut self, now: Timestamp) {
         for region in self.regions.values_mut() {
             region.advance(now);
         }
     }
 
-    /// Sets the state of an alarm. If it does not exist, it is created on a metric without data, so that only this call
-    /// changes its state.
+    /// Sets the state of an alarm. If the alarm does not exist, it is created on a metric without data, so that only
+    /// this call changes its state.
     pub fn set_state(&mut self, region: &str, name: &str, state: AlarmState, now: Timestamp) {
         let region = self.region(region, now);
         if !region.alarms.contains_key(name) {
@@ -104,12 +105,13 @@ impl CloudWatch {
         region.force(name, state, "set by the simulation".to_owned(), None, now);
     }
 
-    /// Deletes an alarm, even if a composite alarm depends on it.
+    /// Deletes an alarm, even if a composite alarm names it.
     pub fn remove(&mut self, region: &str, name: &str, now: Timestamp) {
         self.region(region, now).drop_alarm(name, now);
     }
 
-    /// Sets an alarm's `EvaluationState`, for example `EVALUATION_FAILURE`; none means that it was complete.
+    /// Sets an alarm's `EvaluationState`, for example `EVALUATION_FAILURE`. `None` means a complete evaluation. Does
+    /// nothing if there is no such alarm.
     pub fn set_evaluation(
         &mut self,
         region: &str,
@@ -125,12 +127,15 @@ impl CloudWatch {
 }
 
 impl Region {
-    /// The alarm of that name.
+    /// Returns the alarm of that name.
     pub fn alarm(&self, name: &str) -> Option<&StoredAlarm> {
         self.alarms.get(name)
     }
 
-    /// `PutMetricAlarm`. A new alarm is in `INSUFFICIENT_DATA`; an existing one keeps its state.
+    /// Runs `PutMetricAlarm`. A new alarm is in `INSUFFICIENT_DATA`; an existing one keeps its state.
+    ///
+    /// # Errors
+    /// A parameter is wrong, or a composite alarm has this name.
     pub fn put_metric_alarm(
         &mut self,
         put: &PutMetricAlarm,
@@ -143,7 +148,10 @@ impl Region {
         Ok(())
     }
 
-    /// `PutCompositeAlarm`. All alarms that the rule names must exist.
+    /// Runs `PutCompositeAlarm`. All alarms that the rule names must exist.
+    ///
+    /// # Errors
+    /// The rule is wrong, names an unknown alarm, or depends on the alarm itself; or a metric alarm has this name.
     pub fn put_composite_alarm(
         &mut self,
         head: &AlarmHead,
@@ -176,7 +184,11 @@ impl Region {
         Ok(())
     }
 
-    /// `SetAlarmState`. A metric alarm keeps the state until its next evaluation, a composite one until a child changes.
+    /// Runs `SetAlarmState`. A metric alarm keeps the state until its next evaluation, a composite one until a child
+    /// changes.
+    ///
+    /// # Errors
+    /// The state or the alarm is unknown, a text is too long, or the reason's data is not JSON.
     pub fn set_alarm_state(
         &mut self,
         name: &str,
@@ -212,7 +224,10 @@ impl Region {
         Ok(())
     }
 
-    /// `DeleteAlarms`: all of them or none; at most one composite alarm, and no alarm that a composite one names.
+    /// Runs `DeleteAlarms`: deletes all of these alarms or none.
+    ///
+    /// # Errors
+    /// An alarm is unknown or named by a composite alarm, more than one is composite, or there are more than 100.
     pub fn delete_alarms(&mut self, names: &[String], now: Timestamp) -> Result<(), ApiError> {
         check_count("alarmNames", names.len(), NAMES_PER_CALL_MAX)?;
         if let Some(unknown) = names.iter().find(|name| !self.alarms.contains_key(*name)) {
@@ -237,7 +252,10 @@ impl Region {
         Ok(())
     }
 
-    /// `EnableAlarmActions` and `DisableAlarmActions`. Unknown names are ignored.
+    /// Runs `EnableAlarmActions` or `DisableAlarmActions`. Unknown names are ignored.
+    ///
+    /// # Errors
+    /// There are more than 100 names.
     pub fn enable_actions(&mut self, names: &[String], enabled: bool) -> Result<(), ApiError> {
         check_count("alarmNames", names.len(), NAMES_PER_CALL_MAX)?;
         for name in names {
@@ -248,7 +266,10 @@ impl Region {
         Ok(())
     }
 
-    /// `PutMetricData`. The alarms on these metrics are evaluated at once; AWS takes up to a period longer.
+    /// Runs `PutMetricData`. The alarms on these metrics are evaluated at once; AWS takes up to a period longer.
+    ///
+    /// # Errors
+    /// The data is empty, too large or out of range; then nothing is stored.
     pub fn put_metric_data(
         &mut self,
         namespace: &str,
@@ -261,11 +282,12 @@ impl Region {
     }
 
     /// Adds samples to the minute that begins at `at` (seconds since 1970), as AWS services do for their own metrics.
+    /// Alarms are evaluated at their next due time, not at once.
     pub fn record(&mut self, metric: &MetricKey, at: i64, samples: &Samples) {
         self.store.record(metric, at, samples);
     }
 
-    /// Sets the status of every series on a metric with this name; none restores the default.
+    /// Sets the status of every series on a metric with this name. `None` restores the default, `Complete`.
     pub fn set_data_status(&mut self, metric: &str, status: Option<DataStatus>) {
         match status {
             Some(status) => drop(self.statuses.insert(metric.to_owned(), status)),
@@ -273,7 +295,10 @@ impl Region {
         }
     }
 
-    /// `GetMetricData` over `[start, end)`; each series oldest first.
+    /// Runs `GetMetricData` over `[start, end)`. The datapoints of each series are oldest first.
+    ///
+    /// # Errors
+    /// A query is wrong, there are none or more than 500 of them, or the range is empty.
     pub fn metric_data(
         &self,
         queries: &[RawQuery],
@@ -283,7 +308,10 @@ impl Region {
         query::metric_data(&self.store, &self.statuses, queries, (start, end))
     }
 
-    /// `GetMetricStatistics` over `[start, end)`, oldest first.
+    /// Runs `GetMetricStatistics` over `[start, end)`, oldest first.
+    ///
+    /// # Errors
+    /// A parameter is wrong, the range is empty, or more than 1,440 datapoints are asked for.
     pub fn metric_statistics(
         &self,
         metric: &MetricKey,
@@ -294,7 +322,10 @@ impl Region {
         query::metric_statistics(&self.store, metric, (start, end), period_secs, statistics)
     }
 
-    /// `ListMetrics`: a page of metrics, and the token of the next one.
+    /// Runs `ListMetrics`: returns a page of metrics, and the token of the next page, if there is one.
+    ///
+    /// # Errors
+    /// This service did not issue the token.
     pub fn list_metrics(
         &self,
         namespace: Option<&str>,
@@ -305,6 +336,7 @@ impl Region {
         query::list(&self.store, namespace, name, dimensions, token)
     }
 
+    /// Creates or replaces an alarm. Refuses the name of an alarm of the other kind.
     fn put(
         &mut self,
         head: &AlarmHead,
@@ -340,6 +372,7 @@ impl Region {
         Ok(())
     }
 
+    /// Returns a new alarm in `INSUFFICIENT_DATA`.
     fn new_alarm(&self, name: &str, definition: &AlarmDefinition, now: Timestamp) -> StoredAlarm {
         StoredAlarm {
             name: name.to_owned(),
@@ -361,7 +394,7 @@ impl Region {
         }
     }
 
-    /// Creates an alarm that only [`CloudWatch::set_state`] changes.
+    /// Creates an alarm whose state only [`CloudWatch::set_state`] changes.
     fn insert_quiet(&mut self, name: &str, now: Timestamp) {
         let definition = AlarmDefinition::Metric(MetricDefinition::quiet(name));
         let alarm = self.new_alarm(name, &definition, now);
@@ -369,6 +402,7 @@ impl Region {
         self.alarms.insert(name.to_owned(), alarm);
     }
 
+    /// Sets the state of an alarm without evaluating it.
     fn force(
         &mut self,
         name: &str,
@@ -392,6 +426,7 @@ impl Region {
         }
     }
 
+    /// Deletes an alarm and adds the deletion to its history.
     fn drop_alarm(&mut self, name: &str, now: Timestamp) {
         self.reschedule(name, None);
         self.unwatch(name);
@@ -405,6 +440,7 @@ impl Region {
         }
     }
 
+    /// Adds an item to the history, and drops items that are too old.
     fn remember(&mut self, item: HistoryItem) {
         let items = self.history.entry(item.alarm.clone()).or_default();
         while items
@@ -416,7 +452,7 @@ impl Region {
         items.push_back(item);
     }
 
-    /// Sets when an alarm is evaluated next.
+    /// Sets the time of an alarm's next evaluation. `None` means that none is due.
     fn reschedule(&mut self, name: &str, due: Option<Timestamp>) {
         let Some(alarm) = self.alarms.get_mut(name) else {
             return;
@@ -429,6 +465,7 @@ impl Region {
         }
     }
 
+    /// Adds an alarm to the indexes.
     fn watch(&mut self, alarm: &StoredAlarm) {
         match &alarm.definition {
             AlarmDefinition::Metric(definition) => {
@@ -443,6 +480,7 @@ impl Region {
         }
     }
 
+    /// Removes an alarm from the indexes.
     fn unwatch(&mut self, name: &str) {
         self.composites.remove(name);
         self.watchers.retain(|_, names| {
@@ -451,7 +489,7 @@ impl Region {
         });
     }
 
-    /// The composite alarms whose rules name this alarm.
+    /// Returns the composite alarms whose rules name this alarm.
     fn parents(&self, child: &str) -> Vec<String> {
         let mut parents = Vec::new();
         for name in &self.composites {
@@ -484,6 +522,7 @@ impl Region {
     }
 }
 
+/// Returns the history item of a created, changed or deleted alarm.
 fn configuration_item(name: &str, composite: bool, what: &str, now: Timestamp) -> HistoryItem {
     let done = match what {
         "Create" => "created",

@@ -1,4 +1,4 @@
-//! Reading metric data: `GetMetricData`, `GetMetricStatistics`, `ListMetrics`.
+//! Calls that read metric data: `GetMetricData`, `GetMetricStatistics` and `ListMetrics`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,84 +9,84 @@ use super::math::{Expression, Yield};
 use super::metrics::{MetricKey, MetricStat, MetricStore, floor};
 use super::statistic::parse_statistic;
 
-/// The most queries of one `GetMetricData`.
+/// The most queries of one `GetMetricData`. Source: API Reference.
 pub const QUERIES_MAX: usize = 500;
-/// The most datapoints of one `GetMetricStatistics`.
+/// The most datapoints of one `GetMetricStatistics`. Source: API Reference.
 const STATISTICS_DATAPOINTS_MAX: i64 = 1_440;
-/// The most metrics in one page of `ListMetrics`.
+/// The most metrics on one page of `ListMetrics`. Source: API Reference.
 const LIST_PAGE: usize = 500;
 
-/// A metric statistic as it was sent.
+/// A metric and its statistic (`MetricStat`) as they were sent, not yet checked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RawStat {
     /// The metric.
     pub metric: MetricKey,
     /// The length of a period, in seconds.
     pub period_secs: i64,
-    /// The statistic's text.
+    /// The statistic, for example `Sum` or `p99`.
     pub statistic: String,
-    /// The unit.
+    /// The unit. It is stored, but not used to select data.
     pub unit: Option<String>,
 }
 
-/// A query (`MetricDataQuery`) as it was sent.
+/// A query (`MetricDataQuery`) as it was sent, not yet checked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RawQuery {
-    /// The id by which expressions refer to it.
+    /// The id that expressions use to refer to the query.
     pub id: String,
-    /// Metric math.
+    /// An expression of metric math. Excludes `stat`.
     pub expression: Option<String>,
-    /// A metric; instead of an expression.
+    /// A metric and its statistic. Excludes `expression`.
     pub stat: Option<RawStat>,
-    /// The label for people.
+    /// The label for people. `None` means the metric's name, or the id of an expression.
     pub label: Option<String>,
-    /// True if its series is part of the answer; none means true.
+    /// True if the reply contains the query's series. `None` means true.
     pub returns_data: Option<bool>,
     /// The period of an expression, in seconds.
     pub period_secs: Option<i64>,
 }
 
-/// A query that was checked.
+/// A query whose parameters have been checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataQuery {
-    /// The id by which expressions refer to it.
+    /// The id that expressions use to refer to the query.
     pub id: String,
-    /// The label for people.
+    /// The label for people. `None` means the metric's name, or the id of an expression.
     pub label: Option<String>,
-    /// Where its series comes from.
+    /// The source of the query's series.
     pub source: QuerySource,
-    /// True if its series is part of the answer.
+    /// True if the reply contains the query's series.
     pub returns_data: bool,
     /// The period of an expression, in seconds.
     pub period_secs: Option<i64>,
     text: Option<String>,
 }
 
-/// Where a query's series comes from.
+/// The source of a query's series.
 #[derive(Debug, Clone, PartialEq)]
 pub enum QuerySource {
-    /// A metric.
+    /// One statistic of one metric.
     Stat(MetricStat),
-    /// Other queries.
+    /// An expression over other queries.
     Expression(Expression),
 }
 
-/// How complete a series of the answer is (`StatusCode`).
+/// How complete a series of the reply is (`StatusCode`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DataStatus {
-    /// All of it.
+    /// All datapoints are returned.
     #[default]
     Complete,
-    /// A part of it; the rest is not available now.
+    /// Only some datapoints are returned; the others are not available now.
     Partial,
-    /// It could not be computed.
+    /// The series could not be computed, and is empty.
     InternalError,
-    /// The caller may not read it.
+    /// The caller may not read the metric, and the series is empty.
     Forbidden,
 }
 
 impl DataStatus {
-    /// The text of the API.
+    /// Returns the name that the API uses.
     pub fn text(self) -> &'static str {
         match self {
             Self::Complete => "Complete",
@@ -96,7 +96,7 @@ impl DataStatus {
         }
     }
 
-    /// The part of a series that a caller gets.
+    /// Returns the datapoints that a caller gets: all, the first half, or none.
     fn cut(self, mut points: Vec<(Timestamp, f64)>) -> Vec<(Timestamp, f64)> {
         match self {
             Self::Complete => {}
@@ -107,21 +107,24 @@ impl DataStatus {
     }
 }
 
-/// One series of the answer of `GetMetricData`.
+/// One series in the reply of `GetMetricData`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataResult {
-    /// The query.
+    /// The id of the query.
     pub id: String,
     /// The label for people.
     pub label: String,
-    /// Starts of periods with their values, oldest first.
+    /// The start of each period with its value, oldest first.
     pub points: Vec<(Timestamp, f64)>,
-    /// How complete it is.
+    /// How complete the series is.
     pub status: DataStatus,
 }
 
 impl DataQuery {
-    /// Checks each query, their ids, and the references between them.
+    /// Checks each query, and that ids are unique and references lead to other queries without a circle.
+    ///
+    /// # Errors
+    /// A query is wrong, or there are more than 500.
     pub(super) fn check(raw: &[RawQuery]) -> Result<Vec<Self>, ApiError> {
         if raw.len() > QUERIES_MAX {
             return Err(ApiError::validation(format!(
@@ -144,6 +147,7 @@ impl DataQuery {
         Ok(queries)
     }
 
+    /// Checks a query without its references.
     fn check_one(raw: &RawQuery) -> Result<Self, ApiError> {
         let well_formed = raw.id.starts_with(|first: char| first.is_ascii_lowercase())
             && raw
@@ -193,7 +197,7 @@ impl DataQuery {
         })
     }
 
-    /// The text of an expression, as it was given.
+    /// Returns the expression as it was written in the request. `None` if the query reads a metric.
     pub fn expression_text(&self) -> Option<&str> {
         self.text.as_deref()
     }
@@ -207,7 +211,7 @@ impl DataQuery {
     }
 }
 
-/// Refuses references to unknown queries, and circular ones.
+/// Refuses references to unknown queries, and circles of references. `above` are the queries on the way to this one.
 fn check_references<'a>(
     query: &'a DataQuery,
     known: &BTreeMap<&str, &'a DataQuery>,
@@ -235,7 +239,7 @@ fn check_references<'a>(
     Ok(())
 }
 
-/// Computes one query's series over `[from, to)`, in seconds; scalars become a series over all periods.
+/// Computes one query's series over `[from, to)`, in seconds since 1970. A constant becomes a series over all periods.
 pub(super) fn series_of(
     store: &MetricStore,
     queries: &[DataQuery],
@@ -254,6 +258,7 @@ pub(super) fn series_of(
     }
 }
 
+/// Computes one query's result. `times` are the starts of the periods in range.
 fn yield_of(
     store: &MetricStore,
     queries: &[DataQuery],
@@ -264,7 +269,7 @@ fn yield_of(
     match &query.source {
         QuerySource::Stat(stat) => Some(Yield::Series(store.series(stat, range))),
         QuerySource::Expression(expression) => {
-            // An id that no query has gives nothing.
+            // An unknown id gives no series.
             expression.evaluate(
                 &|id| {
                     let next = queries.iter().find(|next| next.id == id)?;
@@ -276,7 +281,7 @@ fn yield_of(
     }
 }
 
-/// The status of a query's metric, or the first status other than `Complete` among the queries it refers to.
+/// Returns the status of a metric, or for an expression the first status other than `Complete` among its queries.
 fn status_of(
     statuses: &BTreeMap<String, DataStatus>,
     queries: &[DataQuery],
@@ -295,7 +300,8 @@ fn status_of(
     }
 }
 
-/// The longest period among the metrics that a query depends on; a minute if there is none.
+/// Returns the longest period, in seconds, of the metrics that a query depends on. Without any, returns the query's own
+/// period, or 60.
 fn period_of(queries: &[DataQuery], query: &DataQuery) -> i64 {
     match &query.source {
         QuerySource::Stat(stat) => stat.period_secs,
@@ -336,7 +342,7 @@ pub(super) fn metric_data(
     Ok(results)
 }
 
-/// One datapoint of `GetMetricStatistics`: the period's start and the statistics, by their text.
+/// One datapoint of `GetMetricStatistics`: the start of the period, and the values by the name of the statistic.
 pub type Datapoint = (Timestamp, BTreeMap<String, f64>);
 
 /// Runs `GetMetricStatistics`.
@@ -379,8 +385,8 @@ pub(super) fn metric_statistics(
     Ok(datapoints)
 }
 
-/// Runs `ListMetrics`: at most 500 metrics a page, and the token of the next one. A dimension filter without a value
-/// matches every value.
+/// Runs `ListMetrics`: returns at most 500 metrics, and the token of the next page, if there is one. A dimension filter
+/// without a value matches every value.
 pub(super) fn list(
     store: &MetricStore,
     namespace: Option<&str>,
@@ -423,6 +429,7 @@ fn has_dimensions(metric: &MetricKey, wanted: &[(String, Option<String>)]) -> bo
     })
 }
 
+/// Returns the range in seconds since 1970. Refuses an empty one.
 fn checked_range(start: Timestamp, end: Timestamp) -> Result<(i64, i64), ApiError> {
     if start >= end {
         return Err(ApiError::validation(
@@ -432,6 +439,7 @@ fn checked_range(start: Timestamp, end: Timestamp) -> Result<(i64, i64), ApiErro
     Ok((start.as_second(), end.as_second()))
 }
 
+/// Converts the times of a series to timestamps.
 fn stamped(series: BTreeMap<i64, f64>) -> Vec<(Timestamp, f64)> {
     let stamped = series
         .into_iter()

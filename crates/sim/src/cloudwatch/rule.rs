@@ -1,28 +1,29 @@
 //! The rule language of composite alarms.
 //!
-//! `ALARM(name) AND (OK("other name") OR NOT INSUFFICIENT_DATA(third)) OR TRUE`. A name may be quoted and may be an ARN.
-//! `NOT` binds closest, then `AND`, then `OR`. Source: `CloudWatch` API Reference, `PutCompositeAlarm`.
+//! Example: `ALARM(name) AND (OK("other name") OR NOT INSUFFICIENT_DATA(third)) OR TRUE`. A name may be quoted and may
+//! be an ARN. `NOT` binds closest, then `AND`, then `OR`. Source: `CloudWatch` API Reference, `PutCompositeAlarm`.
 
 use std::collections::BTreeSet;
 
 use super::state::parse_state;
 use cutover_engine::observation::AlarmState;
 
-/// The longest rule, in characters.
+/// The longest rule, in characters. Source: API Reference, `PutCompositeAlarm`.
 const RULE_LENGTH_MAX: usize = 10_240;
-/// The most alarms that a rule may name.
+/// The most alarms that a rule may name. Source: API Reference, `PutCompositeAlarm`.
 const CHILDREN_MAX: usize = 100;
-/// How deep parentheses and `NOT` may nest here; AWS gives no number.
+/// The deepest nesting of parentheses and `NOT`. It bounds the recursion of the parser; AWS gives no number.
 const DEPTH_MAX: usize = 100;
 
-/// A rule, with its text as it was given.
+/// A parsed rule, with its text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// The text.
+    /// The rule as it was written in the request.
     pub text: String,
     expression: RuleExpression,
 }
 
+/// A parsed part of a rule.
 #[derive(Debug, Clone, PartialEq)]
 enum RuleExpression {
     Constant(bool),
@@ -36,7 +37,7 @@ impl Rule {
     /// Reads a rule.
     ///
     /// # Errors
-    /// The problem, in words.
+    /// A text for people that says what is wrong: the length, the syntax, or more than 100 alarms.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() || text.chars().count() > RULE_LENGTH_MAX {
             return Err(format!(
@@ -58,14 +59,15 @@ impl Rule {
         Ok(rule)
     }
 
-    /// The names of the alarms in the rule.
+    /// Returns the names of the alarms in the rule.
     pub fn children(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
         self.expression.collect(&mut names);
         names
     }
 
-    /// Returns true if the rule holds, given each alarm's state. An alarm that does not exist is in none of the states.
+    /// Returns true if the rule holds. `state_of` returns the state of an alarm, or `None` if the alarm does not exist.
+    /// A condition on an alarm that does not exist is false.
     pub fn holds(&self, state_of: &dyn Fn(&str) -> Option<AlarmState>) -> bool {
         self.expression.holds(state_of)
     }
@@ -97,7 +99,9 @@ impl RuleExpression {
     }
 }
 
+/// A parser of rules, by recursive descent.
 struct RuleParser<'a> {
+    /// The text that is not parsed yet.
     rest: &'a str,
 }
 
@@ -163,7 +167,7 @@ impl RuleParser<'_> {
         Ok(RuleExpression::State(state, name.to_owned()))
     }
 
-    /// Takes a keyword that stands alone.
+    /// Consumes a keyword, if it comes next and a space, a parenthesis or the end follows it. Returns true if it did.
     fn word(&mut self, keyword: &str) -> bool {
         let Some(rest) = self.rest.strip_prefix(keyword) else {
             return false;
@@ -178,6 +182,7 @@ impl RuleParser<'_> {
         ends
     }
 
+    /// Consumes a character, if it comes next. Returns true if it did.
     fn symbol(&mut self, symbol: char) -> bool {
         let Some(rest) = self.rest.strip_prefix(symbol) else {
             return false;
@@ -187,7 +192,8 @@ impl RuleParser<'_> {
     }
 }
 
-/// The argument of a function, in quotes or bare, and the text after its closing parenthesis; none if it is not closed.
+/// Splits a function's argument, quoted or bare, from the text after its closing parenthesis. `None` if the parenthesis
+/// or a quote is not closed.
 fn argument(text: &str) -> Option<(&str, &str)> {
     if let Some(quote @ ('"' | '\'')) = text.chars().next() {
         let (name, rest) = text[1..].split_once(quote)?;

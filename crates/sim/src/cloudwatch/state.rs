@@ -1,10 +1,10 @@
-//! The state of an alarm as the API writes it.
+//! Alarm states in the API's words.
 
 use cutover_engine::observation::AlarmState;
 
 use super::error::ApiError;
 
-/// A state in the text of the API.
+/// Returns the API's name of a state.
 pub fn state_text(state: AlarmState) -> &'static str {
     match state {
         AlarmState::Ok => "OK",
@@ -13,7 +13,7 @@ pub fn state_text(state: AlarmState) -> &'static str {
     }
 }
 
-/// Reads a state from the text of the API.
+/// Reads the API's name of a state. `None` if it is unknown.
 pub fn parse_state(text: &str) -> Option<AlarmState> {
     [
         AlarmState::Ok,
@@ -24,7 +24,7 @@ pub fn parse_state(text: &str) -> Option<AlarmState> {
     .find(|state| state_text(*state) == text)
 }
 
-/// The refusal of an unknown state.
+/// Returns the error of an unknown state.
 pub(super) fn bad_state(text: &str) -> ApiError {
     ApiError::validation(format!(
         "1 validation error detected: Value '{text}' at 'stateValue' failed to satisfy constraint: \

@@ -5,15 +5,17 @@ use super::error::ApiError;
 /// The samples of one period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
-    /// The number of samples.
+    /// The number of samples. A count may be a fraction.
     pub count: f64,
-    /// Their sum.
+    /// The sum of the samples.
     pub sum: f64,
-    /// The smallest.
+    /// The smallest sample; infinity if there are none.
     pub min: f64,
-    /// The largest.
+    /// The largest sample; minus infinity if there are none.
     pub max: f64,
+    /// The values with their counts, in the order of arrival. Values of statistic sets are not known.
     values: Vec<(f64, f64)>,
+    /// False once a statistic set was added.
     only_values: bool,
 }
 
@@ -40,7 +42,7 @@ impl Samples {
         self.values.push((value, count));
     }
 
-    /// Adds a statistic set. From then on there are no percentiles for these samples.
+    /// Adds a statistic set. From then on, percentiles of these samples cannot be computed.
     pub fn add_set(&mut self, count: f64, sum: f64, min: f64, max: f64) {
         self.count += count;
         self.sum += sum;
@@ -49,13 +51,14 @@ impl Samples {
         self.only_values = false;
     }
 
-    /// The values with their counts, smallest first; none if a statistic set was added.
+    /// Returns the values with their counts, smallest first. `None` if a statistic set was added.
     pub(super) fn sorted_values(&self) -> Option<Vec<(f64, f64)>> {
         let mut values = self.values.clone();
         values.sort_by(|left, right| left.0.total_cmp(&right.0));
         self.only_values.then_some(values)
     }
 
+    /// Adds the samples of another period.
     pub(super) fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.sum += other.sum;
@@ -71,44 +74,45 @@ impl Samples {
 pub enum Statistic {
     /// The number of samples.
     SampleCount,
-    /// Their mean.
+    /// The mean of the samples.
     Average,
-    /// Their sum.
+    /// The sum of the samples.
     Sum,
-    /// The smallest.
+    /// The smallest sample.
     Minimum,
-    /// The largest.
+    /// The largest sample.
     Maximum,
-    /// The value below which this many percent of the samples lie (`p99`), by nearest rank.
+    /// The smallest value at which this many percent of the samples are reached (`p99`); no interpolation.
     Percentile(f64),
-    /// A statistic of the samples in a range.
+    /// A statistic over a part of the samples, for example `TM(10%:90%)`.
     Ranged(RangeMeasure, Range),
 }
 
-/// A computation over the samples of a range.
+/// The computation over the samples in a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeMeasure {
-    /// `TM`: their mean.
+    /// `TM`: the mean of the samples in the range.
     Mean,
-    /// `TC`: their number.
+    /// `TC`: the number of samples in the range.
     Count,
-    /// `TS`: their sum.
+    /// `TS`: the sum of the samples in the range.
     Sum,
-    /// `PR`: their part of all samples, in percent.
+    /// `PR`: the samples in the range, in percent of all samples.
     Rank,
 }
 
-/// A range of samples. A missing bound means no limit.
+/// A part of the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Range {
-    /// Samples above the first and up to the second value.
+    /// The samples above the first value and up to the second one. `None` means no limit.
     Values(Option<f64>, Option<f64>),
-    /// The samples between two percentiles.
+    /// The samples between two percentiles, 0 to 100.
     Percent(f64, f64),
 }
 
 impl Statistic {
-    /// Reads a statistic as `CloudWatch` writes it: `Sum`, `p99.9`, `tm90`, `TC(:0.5)`, `TM(10%:90%)`.
+    /// Reads a statistic in `CloudWatch`'s notation: `Sum`, `p99.9`, `tm90`, `TC(:0.5)`, `TM(10%:90%)`. `None` if it is
+    /// not a statistic.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "SampleCount" => return Some(Self::SampleCount),
@@ -140,7 +144,8 @@ impl Statistic {
         Some(Self::Ranged(measure, range))
     }
 
-    /// Computes the statistic; none if the samples cannot give it (a percentile of statistic sets, or no samples).
+    /// Computes the statistic. `None` if there are no samples, no sample in the range of a mean, or a statistic set
+    /// where single values are needed.
     pub fn of(self, samples: &Samples) -> Option<f64> {
         if samples.count <= 0.0 {
             return None;
@@ -157,13 +162,13 @@ impl Statistic {
     }
 }
 
-/// Reads a statistic, or refuses it.
+/// Reads a statistic. An unknown one is a validation error.
 pub(super) fn parse_statistic(text: &str) -> Result<Statistic, ApiError> {
     Statistic::parse(text)
         .ok_or_else(|| ApiError::validation(format!("The value {text} is not a valid statistic.")))
 }
 
-/// A percentage: 0 to 100 with at most ten decimals.
+/// Reads a number of percent, 0 to 100, in digits with an optional fraction. `None` if it is not one.
 fn percentage(text: &str) -> Option<f64> {
     let plain = text
         .bytes()
@@ -172,6 +177,7 @@ fn percentage(text: &str) -> Option<f64> {
     (plain && (0.0..=100.0).contains(&value)).then_some(value)
 }
 
+/// Reads the range between the parentheses of a statistic. `None` if it is not a range.
 fn range(inside: &str) -> Option<Range> {
     let (low, high) = inside.split_once(':')?;
     if low.is_empty() && high.is_empty() {
@@ -185,7 +191,7 @@ fn range(inside: &str) -> Option<Range> {
     Some(Range::Values(low, high))
 }
 
-/// A bound in percent; `open` if it is missing.
+/// Reads a bound in percent. Returns `open` for an empty text, and `None` if the text is not a percentage.
 fn percent_bound(text: &str, open: f64) -> Option<f64> {
     match text.strip_suffix('%') {
         Some(number) => percentage(number),
@@ -193,7 +199,7 @@ fn percent_bound(text: &str, open: f64) -> Option<f64> {
     }
 }
 
-/// A bound as a value; none if it is missing.
+/// Reads a bound as a value. `None` for an empty text.
 fn value_bound(text: &str) -> Result<Option<f64>, std::num::ParseFloatError> {
     if text.is_empty() {
         return Ok(None);
@@ -201,7 +207,7 @@ fn value_bound(text: &str) -> Result<Option<f64>, std::num::ParseFloatError> {
     text.parse().map(Some)
 }
 
-/// The first value at which the cumulative count reaches `percent` of the total.
+/// Returns the first value at which the cumulative count reaches `percent` of the total. `None` without values.
 fn percentile(values: &[(f64, f64)], percent: f64) -> Option<f64> {
     let total: f64 = values.iter().map(|(_, count)| count).sum();
     let wanted = total * percent / 100.0;
@@ -215,6 +221,7 @@ fn percentile(values: &[(f64, f64)], percent: f64) -> Option<f64> {
     values.last().map(|(value, _)| *value)
 }
 
+/// Computes a measure over the part of the values in `range`. The values are sorted. `None` for the mean of no values.
 fn ranged(values: &[(f64, f64)], measure: RangeMeasure, range: Range) -> Option<f64> {
     let total: f64 = values.iter().map(|(_, count)| count).sum();
     let mut seen = 0.0;

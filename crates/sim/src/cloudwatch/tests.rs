@@ -1,4 +1,4 @@
-//! Tests of the model against the documentation of the API.
+//! Tests of the model against AWS's documentation of the API.
 
 use super::describe::{DescribeAlarms, DescribeHistory};
 use super::*;

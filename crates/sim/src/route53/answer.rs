@@ -1,4 +1,4 @@
-//! Answers of the name servers: the weights in force, each member's share, and `TestDNSAnswer`.
+//! Replies of the name servers: the weights in force, each member's share, and `TestDNSAnswer`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,31 +18,32 @@ use super::zone::HostedZone;
 /// One member of a weighted group, and its share of the queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemberShare {
-    /// Its identifier.
+    /// The member's set identifier.
     pub identifier: String,
-    /// Its weight.
+    /// The member's weight.
     pub weight: Weight,
-    /// Its share, 0 to 1.
+    /// The member's part of the queries, 0 to 1.
     pub share: f64,
 }
 
-/// An answer to `TestDNSAnswer`.
+/// The reply of `TestDNSAnswer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnsAnswer {
     /// The name server that answers.
     pub name_server: String,
     /// `NOERROR` or `NXDOMAIN`.
     pub response_code: &'static str,
-    /// The values.
+    /// The values of the record that answers. Empty if there is none.
     pub values: Vec<String>,
 }
 
-/// The most aliases that are followed inside a zone for one answer; real chains have one or two.
+/// The most aliases that are followed inside a zone for one reply. Real chains have one or two.
 const ALIASES_MAX: usize = 8;
 
 impl Route53 {
-    /// The weights that the name servers answer with: those of the newest change that is INSYNC at `now`, or the
-    /// group's first ones.
+    /// Returns the weights that the name servers answer with, by set identifier: the weights of the newest change that
+    /// is INSYNC at `now`. If no change is, returns the first weights of the group. A forgotten change counts as
+    /// INSYNC.
     pub fn answering_weights(
         &self,
         zone: &ZoneId,
@@ -60,11 +61,11 @@ impl Route53 {
             .unwrap_or_default()
     }
 
-    /// Each member's share of a group's queries at `now`.
+    /// Returns each member's share of a group's queries at `now`.
     ///
-    /// Healthy members share by weight. If all of them have weight zero, they share evenly. If no member is healthy, all
-    /// count as healthy. Source: Developer Guide, "How Amazon Route 53
-    /// chooses records when health checking is configured" and "Weighted routing".
+    /// Healthy members share by weight. If the weights of all healthy members are 0, they share evenly. If no member is
+    /// healthy, all count as healthy. Source: Developer Guide, "How Amazon Route 53 chooses records when health
+    /// checking is configured" and "Weighted routing".
     pub fn shares(&self, zone: &ZoneId, group: &GroupName, now: Timestamp) -> Vec<MemberShare> {
         let weights = self.answering_weights(zone, group, now);
         let members = self.zones.get(zone).map(|zone| zone.group(group));
@@ -80,10 +81,10 @@ impl Route53 {
         shares(&weights, &unhealthy)
     }
 
-    /// One answer, as `TestDNSAnswer` gives it. Members of a weighted group take turns in proportion to their weights.
+    /// Runs `TestDNSAnswer`. In a series of calls, each member of a weighted group answers in proportion to its weight.
     ///
     /// # Errors
-    /// `InvalidInput` for a private zone; `NoSuchHostedZone`; `AccessDenied`.
+    /// `InvalidInput` for a private zone or an invalid name; `NoSuchHostedZone`; `AccessDenied`.
     pub fn test_answer(
         &mut self,
         account: &Account,
@@ -120,7 +121,7 @@ impl Route53 {
         })
     }
 
-    /// The values of the member whose turn it is, following aliases inside the zone.
+    /// Returns the values of the member that answers next. Aliases inside the zone are followed.
     fn values_of(
         &self,
         zone: &HostedZone,
@@ -155,7 +156,7 @@ impl Route53 {
         }
     }
 
-    /// Returns true if a record may be answered. A record without a health check always may.
+    /// Returns true if the record's health check is healthy, or the record has none.
     fn is_healthy(&self, record: &StoredRecord) -> bool {
         let check = record.health_check_id.as_ref();
         let check = check.and_then(|id| self.health_checks.get(id));
@@ -163,7 +164,7 @@ impl Route53 {
     }
 }
 
-/// The shares of all members, in the order of their identifiers.
+/// Returns the shares of all members, in the order of their identifiers.
 fn shares(weights: &BTreeMap<String, Weight>, unhealthy: &BTreeSet<&String>) -> Vec<MemberShare> {
     let any_healthy = weights.keys().any(|it| !unhealthy.contains(it));
     let mut sum = 0_u32;
@@ -191,7 +192,8 @@ fn shares(weights: &BTreeMap<String, Weight>, unhealthy: &BTreeSet<&String>) -> 
     shares
 }
 
-/// The member that gives the `count`th answer: steps of the golden ratio spread the turns evenly without randomness.
+/// Returns the member that gives the `count`th reply. `None` if there are no members. Steps of the golden ratio spread
+/// the replies evenly, without randomness.
 fn turn_of(shares: &[MemberShare], count: u64) -> Option<String> {
     let step = u32::try_from(count % 1_000_000).unwrap_or(0);
     let point = (f64::from(step) * 0.618_033_988_749_895).fract();
@@ -208,8 +210,8 @@ fn turn_of(shares: &[MemberShare], count: u64) -> Option<String> {
     chosen
 }
 
-/// An address for a target outside the zone, from the blocks reserved for documentation; the same name gives the same
-/// one.
+/// Returns an address for a target outside the zone, from the blocks reserved for documentation. The same target always
+/// gets the same address.
 fn address_of(target: &str, record_type: &str) -> String {
     let sum = target
         .bytes()

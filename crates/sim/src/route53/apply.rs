@@ -1,4 +1,4 @@
-//! Changing record sets: a batch is validated as a whole, and then applied completely or not at all.
+//! Changes of record sets. A batch is validated as a whole, and then applied completely or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ use super::validate::{described, malformed, record_failures, size_failures};
 use super::zone::{HostedZone, OrderKey};
 
 impl Route53 {
-    /// Submits a batch.
+    /// Runs `ChangeResourceRecordSets`: submits a batch.
     ///
     /// # Errors
     /// `InvalidInput`, `InvalidChangeBatch` (its message lists all failures), `NoSuchHostedZone`, `AccessDenied`,
-    /// `NoSuchHealthCheck`, `PriorRequestNotComplete`. If it fails, nothing is applied.
+    /// `NoSuchHealthCheck`, `PriorRequestNotComplete`. On an error, nothing is applied.
     pub fn change(
         &mut self,
         account: &Account,
@@ -41,10 +41,11 @@ impl Route53 {
         self.apply(zone, batch, now, false)
     }
 
-    /// Submits a batch as another writer: it is accepted while the zone is busy, and its writes are marked foreign.
+    /// Submits a batch as another writer. The batch is accepted even while the zone is busy, and its writes are marked
+    /// as foreign.
     ///
     /// # Errors
-    /// As [`Route53::change`].
+    /// The same as [`Route53::change`], except `AccessDenied` and `PriorRequestNotComplete`.
     pub fn foreign_change(
         &mut self,
         zone: &ZoneId,
@@ -61,7 +62,7 @@ impl Route53 {
     /// Sets one member's weight as another writer.
     ///
     /// # Errors
-    /// `InvalidChangeBatch` if there is no such record set, and as [`Route53::change`].
+    /// `InvalidChangeBatch` if there is no such member, and the errors of [`Route53::foreign_change`].
     pub fn foreign_weight(
         &mut self,
         zone: &ZoneId,
@@ -88,7 +89,7 @@ impl Route53 {
         )
     }
 
-    /// Delivers a batch that is still on its way: it reaches Route 53 at `at`, although its caller has given up.
+    /// Schedules a batch that arrives at Route 53 at `at`, after its caller has given up.
     pub fn deliver_late(
         &mut self,
         at: Timestamp,
@@ -104,7 +105,7 @@ impl Route53 {
         });
     }
 
-    /// Applies the late batches that arrive by `now`. Every call does so first.
+    /// Applies the late batches that arrived until `now`. [`Route53::admit`] and every change call this first.
     pub fn advance(&mut self, now: Timestamp) {
         if self.late.iter().all(|late| late.at > now) {
             return;
@@ -123,7 +124,7 @@ impl Route53 {
         }
     }
 
-    /// Validates a batch against the zone, and applies it.
+    /// Validates a batch against the zone, and applies it completely or not at all.
     fn apply(
         &mut self,
         zone_id: &ZoneId,
@@ -191,7 +192,7 @@ impl Route53 {
     }
 }
 
-/// A group's name, if it has members, and its members' weights.
+/// Returns a group's name, or `None` if it has no members, and the weights of its members by set identifier.
 fn weights_of(
     zone: &HostedZone,
     (order, record_type): &(String, String),
@@ -207,7 +208,10 @@ fn weights_of(
     )
 }
 
-/// The record sets that a batch would change, or all reasons why it cannot.
+/// Returns the record sets that a batch changes (`None` for a deleted one).
+///
+/// # Errors
+/// All reasons why the batch cannot be applied.
 fn draft(
     zone: &HostedZone,
     batch: &ChangeBatch,
@@ -250,12 +254,12 @@ fn draft(
     }
 }
 
-/// Returns true if the actions on one record set may be in one batch: a single one, or DELETE and then CREATE.
+/// Returns true if these actions on one record set may be in one batch: a single action, or DELETE and then CREATE.
 fn may_follow(actions: &[ChangeAction]) -> bool {
     matches!(actions, [_] | [ChangeAction::Delete, ChangeAction::Create])
 }
 
-/// Applies one change to the draft.
+/// Applies one change to the draft, or returns the reasons why it cannot be applied.
 fn apply_change(
     draft: &mut ZoneDraft<'_>,
     key: OrderKey,
@@ -299,7 +303,7 @@ fn apply_change(
     }
 }
 
-/// A record set as the refusal of its change quotes it.
+/// Returns the text that identifies a record set in the message of a refused change.
 fn quoted(record: &StoredRecord) -> String {
     let StoredRecord {
         name, record_type, ..

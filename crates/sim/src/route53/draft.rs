@@ -1,4 +1,4 @@
-//! A zone with changes that are not applied yet: the result of a batch, to be checked.
+//! A zone with the changes of one batch, which are checked before they are applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +13,15 @@ const GROUP_MEMBERS_MAX: usize = 100;
 /// The most record sets of a zone. Source: Developer Guide, quotas.
 pub(super) const ZONE_RECORDS_MAX: usize = 10_000;
 
-/// A zone and the changes over it.
+/// A zone and changes that are not applied yet.
 pub(super) struct ZoneDraft<'a> {
     zone: &'a HostedZone,
+    /// The changed record sets. `None` means deleted.
     changed: BTreeMap<OrderKey, Option<StoredRecord>>,
 }
 
 impl<'a> ZoneDraft<'a> {
+    /// Creates a draft without changes.
     pub(super) fn new(zone: &'a HostedZone) -> Self {
         Self {
             zone,
@@ -27,7 +29,7 @@ impl<'a> ZoneDraft<'a> {
         }
     }
 
-    /// The record set at a key, after the changes.
+    /// Returns the record set at a key after the changes.
     pub(super) fn get(&self, key: &OrderKey) -> Option<&StoredRecord> {
         match self.changed.get(key) {
             Some(changed) => changed.as_ref(),
@@ -35,17 +37,17 @@ impl<'a> ZoneDraft<'a> {
         }
     }
 
-    /// Sets or removes the record set at a key.
+    /// Sets the record set at a key. `None` deletes it.
     pub(super) fn set(&mut self, key: OrderKey, record: Option<StoredRecord>) {
         self.changed.insert(key, record);
     }
 
-    /// The changes: a record set, or none if it is removed.
+    /// Returns the changed record sets. `None` means deleted.
     pub(super) fn into_changed(self) -> BTreeMap<OrderKey, Option<StoredRecord>> {
         self.changed
     }
 
-    /// Checks the rules between record sets on the result of the whole batch.
+    /// Checks the rules between record sets on the result of the whole batch. Returns one text for each failure.
     pub(super) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
         for record in self.changed.values().flatten() {
@@ -66,7 +68,8 @@ impl<'a> ZoneDraft<'a> {
         failures
     }
 
-    /// The conflict of one changed record set with the record sets of the same name; none if there is none.
+    /// Returns the first conflict of a changed record set with the record sets of the same name. `None` if there is
+    /// none.
     fn conflicts(&self, record: &StoredRecord, neighbours: &[&StoredRecord]) -> Option<String> {
         let shown = described(record);
         let is_cname = record.record_type == "CNAME";
@@ -119,7 +122,7 @@ impl<'a> ZoneDraft<'a> {
         None
     }
 
-    /// The failures of a batch that removes the zone's own NS or SOA.
+    /// Returns the failures of a batch that removes the zone's own NS or SOA.
     fn apex_failures(&self) -> Vec<String> {
         let apex = name::order_key(&self.zone.name);
         let rules = [
@@ -143,7 +146,7 @@ impl<'a> ZoneDraft<'a> {
         failures
     }
 
-    /// All record sets with a name, after the changes.
+    /// Returns all record sets of a name after the changes. `order` is the name's order key.
     fn at_name(&self, order: &str) -> Vec<&StoredRecord> {
         let first = OrderKey {
             order: order.to_owned(),
@@ -160,7 +163,7 @@ impl<'a> ZoneDraft<'a> {
     }
 }
 
-/// The policy's name in refusals.
+/// Returns the policy's name in error messages.
 fn policy_name(routing: Routing) -> &'static str {
     match routing {
         Routing::Simple => "simple",

@@ -1,4 +1,4 @@
-//! Refusals, as Route 53 words them.
+//! Errors of refused calls, with Route 53's codes and messages.
 
 use thiserror::Error;
 
@@ -12,12 +12,12 @@ pub struct Route53Error {
     pub status: u16,
     /// The error code, for example `InvalidChangeBatch`.
     pub code: String,
-    /// The message.
+    /// The service's message.
     pub message: String,
 }
 
 impl Route53Error {
-    /// An error with this status, code and message.
+    /// Creates an error with this HTTP status, code and message.
     pub fn new(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -26,24 +26,25 @@ impl Route53Error {
         }
     }
 
-    /// A request that is invalid whatever the zone holds.
+    /// Returns the error of a request that is invalid for every zone.
     pub(super) fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(400, "InvalidInput", message)
     }
 
-    /// A batch that cannot be applied: one message, a bracketed, comma-joined list of all failures.
+    /// Returns the error of a batch that cannot be applied. Its message lists all failures in brackets, joined by
+    /// commas.
     pub(super) fn invalid_batch(failures: &[String]) -> Self {
         let list = format!("[{}]", failures.join(", "));
         Self::new(400, "InvalidChangeBatch", list)
     }
 
-    /// A zone that does not exist.
+    /// Returns the error of a zone that does not exist.
     pub(super) fn no_such_zone(id: &str) -> Self {
         let message = format!("No hosted zone found with ID: {id}");
         Self::new(404, "NoSuchHostedZone", message)
     }
 
-    /// A zone of another account.
+    /// Returns the error of a zone that belongs to another account.
     pub(super) fn not_authorized() -> Self {
         Self::new(
             403,
@@ -52,19 +53,19 @@ impl Route53Error {
         )
     }
 
-    /// A health check that does not exist.
+    /// Returns the error of a health check that does not exist.
     pub(super) fn no_such_health_check(id: &str) -> Self {
         let message = format!("No health check exists with the specified ID {id}");
         Self::new(404, "NoSuchHealthCheck", message)
     }
 
-    /// A change that Route 53 does not know, or no longer knows after a failover of its control plane.
+    /// Returns the error of a change that Route 53 does not know. It forgets changes if its control plane fails over.
     pub(super) fn no_such_change(id: &str) -> Self {
         let message = format!("Could not find resource with ID: {id}");
         Self::new(404, "NoSuchChange", message)
     }
 
-    /// Route 53 is still processing an earlier request for the zone.
+    /// Returns the error of a request that arrives while Route 53 is processing an earlier one for the zone.
     pub(super) fn prior_request() -> Self {
         Self::new(
             400,
@@ -73,12 +74,12 @@ impl Route53Error {
         )
     }
 
-    /// Too many calls.
+    /// Returns the error of a call beyond the quotas.
     pub fn throttled() -> Self {
         Self::new(400, "Throttling", "Rate exceeded")
     }
 
-    /// The class of the failure, which decides what the caller does.
+    /// Returns the class of the failure, which decides what the caller does.
     pub fn class(&self) -> FailureClass {
         let denied = [
             "AccessDenied",

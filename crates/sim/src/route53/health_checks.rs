@@ -1,4 +1,4 @@
-//! Creating, reading, changing and deleting health checks.
+//! Calls that create, read, change and delete health checks.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use super::health::{HealthCheck, HealthCheckConfig};
 use super::service::Route53;
 
 impl Route53 {
-    /// Creates a health check. The same reference with the same settings returns the same check again.
+    /// Runs `CreateHealthCheck`. The same reference with the same settings returns the same check again.
     ///
     /// # Errors
     /// `HealthCheckAlreadyExists` if the reference was used with other settings; `InvalidInput` without a type.
@@ -49,7 +49,7 @@ impl Route53 {
         Ok(check)
     }
 
-    /// Reads a health check.
+    /// Runs `GetHealthCheck`.
     ///
     /// # Errors
     /// `NoSuchHealthCheck`.
@@ -59,7 +59,8 @@ impl Route53 {
             .ok_or_else(|| Route53Error::no_such_health_check(id))
     }
 
-    /// Changes the given settings, if the check has `version` (or none is given).
+    /// Runs `UpdateHealthCheck`: changes the given settings if the check has the version `version`. `None` changes
+    /// every version. The type and the interval cannot be changed.
     ///
     /// # Errors
     /// `NoSuchHealthCheck`, `HealthCheckVersionMismatch`.
@@ -99,7 +100,7 @@ impl Route53 {
         Ok(check.clone())
     }
 
-    /// Deletes a health check even if it is in use; records with it then count as healthy.
+    /// Runs `DeleteHealthCheck`, even if records use the check. These records then count as healthy.
     ///
     /// # Errors
     /// `NoSuchHealthCheck`.
@@ -110,7 +111,7 @@ impl Route53 {
         }
     }
 
-    /// Sets whether the endpoint is healthy from now on.
+    /// Sets whether the check's endpoint is healthy.
     ///
     /// # Errors
     /// `NoSuchHealthCheck`.

@@ -1,10 +1,10 @@
-//! A strict model of Route 53: every rule that AWS documents and that this program could break, and no invented ones.
+//! A strict model of Route 53. It has every rule that AWS documents and that this program could break, and no others.
 //!
-//! The model is a plain value, without a clock and without randomness: each call gets `now`, and the same calls give the
-//! same answers. It is used through the port (`sim::dns`) and, in the tests, over HTTP.
+//! The model is a plain value, without a clock and without randomness: each call gets `now`, and the same calls give
+//! the same replies. The program uses it through the port (`sim::dns`), and tests use it over HTTP.
 //!
 //! Sources: the Route 53 API Reference and Developer Guide (`ChangeResourceRecordSets`, quotas, domain name format,
-//! weighted routing). The wording of refusals comes from messages that people quote in public issues.
+//! weighted routing). The texts of error messages come from messages that people quote in public issues.
 
 mod answer;
 mod apply;

@@ -1,11 +1,11 @@
-//! Names in the form in which Route 53 stores, compares and sorts them.
+//! Domain names in the form in which Route 53 stores, compares and sorts them.
 
-/// Normalises a name: lower case, one trailing dot, and everything outside `a-z 0-9 - _` as a three-digit octal escape.
+/// Normalises a name: lower case, one trailing dot, and every byte outside `a-z 0-9 - _` as a three-digit octal escape.
 ///
 /// `*` becomes `\052`. Source: Developer Guide, "DNS domain name format".
 ///
 /// # Errors
-/// The reason, if the text is not a valid domain name.
+/// The reason why the text is not a valid domain name.
 pub(super) fn stored(name: &str) -> Result<String, String> {
     let mut labels = Vec::new();
     let mut label = Vec::new();
@@ -46,29 +46,30 @@ pub(super) fn stored(name: &str) -> Result<String, String> {
     Ok(labels.iter().map(|label| escaped(label) + ".").collect())
 }
 
-/// The name as Route 53 sorts it: labels reversed, with the trailing dot, compared as ASCII.
+/// Returns the key by which Route 53 sorts a name: its labels in reverse order, with the trailing dot, compared as
+/// ASCII.
 ///
-/// The dot takes part in the comparison, so a label with `-` sorts before its own prefix.
-/// Source: API Reference, `ListHostedZonesByName` and `ListResourceRecordSets`.
+/// The dot is compared too, so `a-b` sorts before `a`. Source: API Reference, `ListHostedZonesByName` and
+/// `ListResourceRecordSets`.
 pub(super) fn order_key(stored: &str) -> String {
     let labels = stored.trim_end_matches('.').rsplit('.');
     labels.flat_map(|label| [label, "."]).collect()
 }
 
-/// Returns true if `stored` is the zone's apex or lies below it.
+/// Returns true if `stored` is the zone's apex or lies below it. Both names are in stored form.
 pub(super) fn is_in_zone(stored: &str, zone: &str) -> bool {
     stored
         .strip_suffix(zone)
         .is_some_and(|head| head.is_empty() || head.ends_with('.'))
 }
 
-/// The wildcard that would answer for `stored`: its first label replaced by `\052`.
+/// Returns the wildcard that would answer for `stored`: its first label is replaced by `\052`.
 pub(super) fn wildcard(stored: &str) -> Option<String> {
     let (_, parent) = stored.split_once('.')?;
     Some(format!("\\052.{parent}"))
 }
 
-/// Reads three octal digits.
+/// Reads three octal digits, and returns the byte and the text after them. `None` if they are not octal digits.
 fn octal(digits: &[u8]) -> Option<(u8, &[u8])> {
     let (head, tail) = digits.split_at_checked(3)?;
     let text = std::str::from_utf8(head).ok()?;
@@ -78,7 +79,7 @@ fn octal(digits: &[u8]) -> Option<(u8, &[u8])> {
     Some((u8::from_str_radix(text, 8).ok()?, tail))
 }
 
-/// One label, lower case and escaped.
+/// Returns one label in lower case and escaped.
 fn escaped(label: &[u8]) -> String {
     label
         .iter()

@@ -6,17 +6,17 @@ use jiff::Timestamp;
 
 use cutover_engine::plan::Account;
 
-/// The size of a bucket, and the rate at which it refills.
+/// The size of a token bucket, and the rate at which it refills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallRate {
-    /// The calls that a full bucket allows at once.
+    /// The size of the bucket: the most calls at once.
     pub burst: u32,
-    /// The thousandths of a call that are added each second.
+    /// The refill rate, in thousandths of a call each second.
     pub refill_milli_per_sec: u32,
 }
 
 impl CallRate {
-    /// A bucket of `burst` calls that regains `per_sec` calls each second.
+    /// Returns a bucket of `burst` calls that refills with `per_sec` calls each second.
     pub const fn per_second(burst: u32, per_sec: u32) -> Self {
         Self {
             burst,
@@ -25,16 +25,17 @@ impl CallRate {
     }
 }
 
-/// The quotas of Route 53's API: a bucket for each operation, and one for all; a call needs a token from both.
+/// The quotas of Route 53's API. Each operation has a bucket, and the account has one for all operations. A call needs
+/// a token from both.
 ///
 /// Source: Developer Guide, "Throttling of API requests", as of July 2026.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quotas {
-    /// For all operations of the account together.
+    /// The quota of all operations of an account together.
     pub overall: CallRate,
-    /// For each operation without its own quota.
+    /// The quota of each operation that has none in `own`.
     pub each: CallRate,
-    /// The quotas of single operations.
+    /// The quotas of single operations, by operation.
     pub own: BTreeMap<String, CallRate>,
 }
 
@@ -61,24 +62,26 @@ impl Default for Quotas {
     }
 }
 
-/// A bucket's content.
+/// The state of one bucket.
 #[derive(Debug, Clone)]
 struct QuotaBucket {
+    /// The tokens in the bucket, in thousandths of a call.
     milli_tokens: i64,
+    /// The time of the last refill.
     filled_at: Timestamp,
 }
 
-/// All buckets of all accounts.
+/// The buckets of all accounts, by operation. The operation is `None` for the bucket of all operations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct QuotaBuckets {
     buckets: BTreeMap<(Account, Option<String>), QuotaBucket>,
 }
 
-/// One call, in thousandths.
+/// The tokens that one call needs, in thousandths.
 const CALL: i64 = 1_000;
 
 impl QuotaBuckets {
-    /// Takes one token from both buckets, or none from either.
+    /// Removes one token from both buckets and returns true. If one of them is empty, removes none and returns false.
     pub(super) fn admit(
         &mut self,
         quotas: &Quotas,
@@ -113,7 +116,7 @@ impl QuotaBuckets {
 }
 
 impl QuotaBucket {
-    /// Adds the tokens since the last call. A clock that stands still or goes back adds none.
+    /// Adds the tokens since the last refill. If the clock stands still or goes back, adds none.
     fn fill(&mut self, rate: CallRate, now: Timestamp) {
         let elapsed = now.as_millisecond() - self.filled_at.as_millisecond();
         if elapsed <= 0 {

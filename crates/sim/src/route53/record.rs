@@ -5,71 +5,73 @@ use std::collections::BTreeSet;
 use cutover_engine::record::{AliasTarget, GroupName, RecordSet};
 use cutover_engine::units::{DnsName, Weight};
 
-/// A record set with every field that Route 53 knows. Numbers are kept as sent, so that invalid ones can be refused.
+/// A record set with every field that Route 53 knows. Numbers are kept as they were sent, so that invalid ones can be
+/// refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// The name; stored in lower case, escaped, with the trailing dot.
+    /// The name. In a zone it is in stored form: lower case, escaped, with a trailing dot.
     pub name: String,
-    /// The type, upper case.
+    /// The record type in upper case, for example `CNAME`.
     pub record_type: String,
-    /// Distinguishes the members of a group; none for simple routing.
+    /// The identifier that distinguishes the members of a group. `None` for simple routing.
     pub set_identifier: Option<String>,
-    /// Weighted routing, 0 to 255.
+    /// The weight, 0 to 255. Set for weighted routing.
     pub weight: Option<i64>,
-    /// Latency routing.
+    /// The AWS region. Set for latency routing.
     pub region: Option<String>,
-    /// Failover routing: `PRIMARY` or `SECONDARY`.
+    /// `PRIMARY` or `SECONDARY`. Set for failover routing.
     pub failover: Option<String>,
-    /// Geolocation routing.
+    /// The location of the callers. Set for geolocation routing.
     pub geo: Option<Geo>,
-    /// Multivalue answer routing.
+    /// Set for multivalue answer routing.
     pub multi_value: Option<bool>,
-    /// IP-based routing: collection and location.
+    /// The collection and the location. Set for IP-based routing.
     pub cidr: Option<(String, String)>,
-    /// Seconds; none for an alias.
+    /// The time to live in seconds. `None` for an alias.
     pub ttl: Option<i64>,
-    /// The values; none for an alias.
+    /// The values. Empty for an alias.
     pub values: Vec<String>,
-    /// Where an alias points.
+    /// The target of an alias. `None` if the record has values.
     pub alias: Option<AliasTarget>,
-    /// The health check that decides whether the record may be answered.
+    /// The health check of the record. `None` means that the record always counts as healthy.
     pub health_check_id: Option<String>,
-    /// Set on records that a traffic policy made; they cannot be changed.
+    /// The traffic policy instance that manages the record. Such a record cannot be changed.
     pub traffic_policy_instance_id: Option<String>,
 }
 
-/// A place, for geolocation routing.
+/// A location for geolocation routing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Geo {
-    /// The continent's code.
+    /// The continent's code, for example `EU`.
     pub continent: Option<String>,
-    /// The country's code; `*` is everywhere else.
+    /// The country's code, for example `DE`. `*` matches every location without a record of its own.
     pub country: Option<String>,
-    /// The subdivision's code.
+    /// The code of a part of the country, for example of a state of the USA.
     pub subdivision: Option<String>,
 }
 
-/// How a group's members share the queries. All members of a group have the same policy.
+/// How Route 53 chooses among a group's members. All members of a group have the same policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Routing {
-    /// One record set, no identifier.
+    /// No choice: the only record set of its name and type, without an identifier.
     Simple,
-    /// By weight.
+    /// By the weights of the members.
     Weighted,
-    /// By latency to a region.
+    /// By the latency between the caller and an AWS region.
     Latency,
-    /// Primary and secondary.
+    /// The primary member while it is healthy, otherwise the secondary one.
     Failover,
     /// By the location of the caller.
     Geolocation,
-    /// Up to eight healthy values at random.
+    /// Up to eight healthy members at random.
     MultiValue,
-    /// By the network of the caller.
+    /// By the caller's network.
     IpBased,
 }
 
 impl StoredRecord {
-    /// The policies of the record's fields; exactly one in a valid record with an identifier, none in a simple one.
+    /// Returns the policies of the record's fields. A valid record with an identifier has exactly one, a simple record
+    /// none.
     pub(super) fn policies(&self) -> Vec<Routing> {
         let asked = [
             (self.weight.is_some(), Routing::Weighted),
@@ -83,19 +85,19 @@ impl StoredRecord {
         set.map(|(_, policy)| policy).collect()
     }
 
-    /// The policy of a valid record.
+    /// Returns the policy of a valid record.
     pub fn routing(&self) -> Routing {
         self.policies().first().copied().unwrap_or(Routing::Simple)
     }
 
-    /// The weight of a weighted record.
+    /// Returns the record's weight. `None` if the record has none, or it is not 0 to 255.
     pub fn weight(&self) -> Option<Weight> {
         self.weight
             .and_then(|weight| u8::try_from(weight).ok())
             .map(Weight)
     }
 
-    /// Name and type, normalised.
+    /// Returns the name and type, normalised.
     pub fn group(&self) -> GroupName {
         GroupName {
             name: DnsName::new(&self.name),
@@ -103,7 +105,8 @@ impl StoredRecord {
         }
     }
 
-    /// Returns true if a DELETE of `self` matches the stored record set: every field, with the values in any order.
+    /// Returns true if a DELETE of `self` matches the stored record set: all fields are equal, with the values in any
+    /// order.
     ///
     /// Source: API Reference, `ChangeResourceRecordSets`: "you must specify all the same values".
     pub(super) fn is_same_image(&self, stored: &Self) -> bool {
@@ -116,7 +119,7 @@ impl StoredRecord {
         given == present && self.values.len() == stored.values.len() && same_fields == *stored
     }
 
-    /// The record elements and the characters of values that it counts for in the limits of a batch.
+    /// Returns the number of record elements, and of characters in values, that count towards the limits of a batch.
     ///
     /// An alias counts as one element. Source: Developer Guide, quotas ("including alias records").
     pub fn size(&self) -> (usize, usize) {
@@ -124,7 +127,8 @@ impl StoredRecord {
         (self.values.len().max(1), characters)
     }
 
-    /// The engine's record set. Fields that the engine cannot write back are named in `unsupported`.
+    /// Converts the record to a record set of the engine. `unsupported` names the fields that the engine cannot write
+    /// back.
     pub fn to_record_set(&self) -> RecordSet {
         let present = [
             (self.routing() == Routing::Simple, "simple"),
@@ -152,7 +156,7 @@ impl StoredRecord {
         }
     }
 
-    /// A weighted record from the engine's record set.
+    /// Creates a weighted record from a record set of the engine.
     pub fn from_record_set(image: &RecordSet) -> Self {
         Self {
             name: image.name.clone(),
@@ -167,7 +171,7 @@ impl StoredRecord {
         }
     }
 
-    /// A weighted record with one value, for tests and simulated worlds.
+    /// Creates a weighted record with one value and a TTL of 60 seconds, for tests and simulated worlds.
     pub fn weighted(
         name: &str,
         record_type: &str,
@@ -186,7 +190,7 @@ impl StoredRecord {
         }
     }
 
-    /// A weighted alias that follows its target's health, for tests and simulated worlds.
+    /// Creates a weighted alias that evaluates its target's health, for tests and simulated worlds.
     pub fn weighted_alias(
         name: &str,
         record_type: &str,

@@ -1,4 +1,4 @@
-//! The service itself: its state, the propagation of changes, and the history of written weights.
+//! The service: its state, the propagation of changes, and the history of written weights.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ use super::zone::HostedZone;
 /// The settings of the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route53Settings {
-    /// The time for which a change is PENDING. "Generally within 60 seconds" (API Reference, `ChangeInfo`).
+    /// How long a change is PENDING: "generally within 60 seconds" (API Reference, `ChangeInfo`).
     pub propagation: SignedDuration,
-    /// The time for which a zone refuses further changes after one (`PriorRequestNotComplete`).
+    /// How long a zone refuses further changes after a change (`PriorRequestNotComplete`).
     pub processing: SignedDuration,
-    /// The quotas of calls; none means no limit.
+    /// The quotas of calls. `None` means no limit.
     pub quotas: Option<Quotas>,
 }
 
@@ -35,33 +35,40 @@ impl Default for Route53Settings {
     }
 }
 
-/// Route 53.
+/// The simulated Route 53: all zones, health checks and changes of all accounts.
 #[derive(Debug, Clone, Default)]
 pub struct Route53 {
     /// Its settings; they may be changed at any time.
     pub settings: Route53Settings,
     pub(super) zones: BTreeMap<ZoneId, HostedZone>,
     pub(super) health_checks: BTreeMap<String, HealthCheck>,
+    /// Batches that are still on their way.
     pub(super) late: Vec<Late>,
+    /// The number of `TestDNSAnswer` replies so far.
     pub(super) answers_given: u64,
     changes: BTreeMap<ChangeId, StoredChange>,
+    /// The tags, by resource type and identifier.
     tags: BTreeMap<(String, String), BTreeMap<String, String>>,
     buckets: QuotaBuckets,
+    /// Every change of weights, oldest first.
     writes: Vec<WeightWrite>,
+    /// The indices in `writes` of each group.
     writes_of: BTreeMap<(ZoneId, GroupName), Vec<usize>>,
+    /// The number of identifiers so far.
     serial: u64,
 }
 
-/// A batch on its way whose caller has given up.
+/// A batch that arrives after its caller has given up.
 #[derive(Debug, Clone)]
 pub(super) struct Late {
+    /// The time at which the batch arrives.
     pub(super) at: Timestamp,
     pub(super) account: Account,
     pub(super) zone: ZoneId,
     pub(super) batch: ChangeBatch,
 }
 
-/// A submitted change.
+/// A submitted change, as the service stores it.
 #[derive(Debug, Clone)]
 struct StoredChange {
     submitted_at: Timestamp,
@@ -69,40 +76,40 @@ struct StoredChange {
     comment: Option<String>,
 }
 
-/// The public view of a submitted change.
+/// A submitted change, as `GetChange` returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeInfo {
-    /// Its identifier, without prefix.
+    /// The identifier, without the prefix `/change/`.
     pub id: ChangeId,
-    /// True if it is on all of Route 53's name servers.
+    /// True if the change is on all of Route 53's name servers (INSYNC).
     pub in_sync: bool,
-    /// When it was submitted.
+    /// The time of the submission.
     pub submitted_at: Timestamp,
-    /// The batch's comment.
+    /// The comment of the batch.
     pub comment: Option<String>,
 }
 
-/// A change of a group's weights, as it was applied.
+/// An applied change of one group's weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightWrite {
-    /// When it was applied.
+    /// The time at which the change was applied.
     pub at: Timestamp,
-    /// The zone.
+    /// The zone of the group.
     pub zone: ZoneId,
-    /// The group.
+    /// The group whose weights changed.
     pub group: GroupName,
-    /// All members' weights after the change, by identifier.
+    /// The weights of all members after the change, by set identifier.
     pub weights: BTreeMap<String, Weight>,
-    /// The identifier of the change.
+    /// The identifier of the Route 53 change.
     pub change: ChangeId,
-    /// The batch's comment.
+    /// The comment of the batch.
     pub comment: Option<String>,
-    /// True if another writer submitted it.
+    /// True if another writer submitted the change.
     pub foreign: bool,
 }
 
 impl WeightWrite {
-    /// The weights of two members.
+    /// Returns the weights of two members, given their set identifiers. `None` if one of them does not exist.
     pub fn pair(&self, old: &str, new: &str) -> Option<WeightPair> {
         Some(WeightPair {
             old: *self.weights.get(old)?,
@@ -120,10 +127,10 @@ impl Route53 {
         }
     }
 
-    /// Takes a token for a call. Adapters do this once for each call, before anything else.
+    /// Consumes a quota token for a call. Adapters do this once for each call, before anything else.
     ///
     /// # Errors
-    /// `Throttling`.
+    /// `Throttling` if no token is left.
     pub fn admit(
         &mut self,
         account: &Account,
@@ -141,7 +148,7 @@ impl Route53 {
         }
     }
 
-    /// Returns a change, with whether it is in sync at `now`.
+    /// Runs `GetChange`: returns a change, and whether it is INSYNC at `now`.
     ///
     /// # Errors
     /// `NoSuchChange`.
@@ -157,24 +164,24 @@ impl Route53 {
         }
     }
 
-    /// Forgets a change, as a failover of the control plane may.
+    /// Forgets a change, as Route 53 may do if its control plane fails over.
     pub fn forget_change(&mut self, id: &ChangeId) {
         self.changes.remove(id);
     }
 
-    /// Ends all propagation at `now`.
+    /// Makes all changes INSYNC at `now`.
     pub fn finish_propagation(&mut self, now: Timestamp) {
         for change in self.changes.values_mut() {
             change.in_sync_at = change.in_sync_at.min(now);
         }
     }
 
-    /// Every applied change of weights, oldest first. The first one of a group is its creation.
+    /// Returns every applied change of weights, oldest first. The first change of a group is its creation.
     pub fn weight_writes(&self) -> &[WeightWrite] {
         &self.writes
     }
 
-    /// The changes of one group's weights, oldest first.
+    /// Returns the changes of one group's weights, oldest first.
     pub fn weight_writes_of(
         &self,
         zone: &ZoneId,
@@ -185,12 +192,12 @@ impl Route53 {
         indices.filter_map(|index| self.writes.get(*index))
     }
 
-    /// The time at which a change is on all of Route 53's name servers; none for a forgotten change.
+    /// Returns the time at which a change is INSYNC. `None` for a forgotten change.
     pub fn in_sync_at(&self, id: &ChangeId) -> Option<Timestamp> {
         self.changes.get(id).map(|change| change.in_sync_at)
     }
 
-    /// A resource's tags.
+    /// Returns the tags of a resource. Empty if there are none or the resource is unknown.
     pub fn tags(&self, resource_type: &str, id: &str) -> BTreeMap<String, String> {
         let key = (resource_type.to_owned(), id.to_owned());
         self.tags.get(&key).cloned().unwrap_or_default()
@@ -223,7 +230,7 @@ impl Route53 {
         Ok(())
     }
 
-    /// Stores a submitted change; it is PENDING for the time in the settings.
+    /// Stores a submitted change. It is PENDING for `settings.propagation`.
     pub(super) fn submit(&mut self, comment: Option<String>, now: Timestamp) -> ChangeInfo {
         let id = ChangeId::from(self.next_id('C'));
         let in_sync_at = now.saturating_add(self.settings.propagation).unwrap_or(now);
@@ -241,7 +248,7 @@ impl Route53 {
         }
     }
 
-    /// Stores a change of weights.
+    /// Stores an applied change of weights.
     pub(super) fn record_write(&mut self, write: WeightWrite) {
         let key = (write.zone.clone(), write.group.clone());
         self.writes_of
@@ -251,13 +258,13 @@ impl Route53 {
         self.writes.push(write);
     }
 
-    /// A number that was not used before.
+    /// Returns a number that was not returned before.
     pub(super) fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
     }
 
-    /// An identifier in the form of AWS's that was not used before, the same in every run.
+    /// Returns an identifier in AWS's form that was not returned before. Every run gets the same identifiers.
     pub(super) fn next_id(&mut self, prefix: char) -> String {
         let mut rest = scrambled(self.next_serial());
         let mut digits = String::with_capacity(14);
@@ -275,7 +282,7 @@ impl Route53 {
     }
 }
 
-/// A bijection on 64 bits (the finalizer of `SplitMix64`), so that different serials give different identifiers.
+/// Mixes the bits of a number (the finalizer of `SplitMix64`). Different numbers give different results.
 fn scrambled(serial: u64) -> u64 {
     let mut bits = serial.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! Tests of the model against the documentation of AWS. `tests/contract.rs` probes the same rules over HTTP.
+//! Tests of the model against AWS's documentation. `tests/contract.rs` checks the same rules over HTTP.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -30,7 +30,7 @@ fn group() -> GroupName {
     }
 }
 
-/// A service with one zone, which holds the group at 100/0.
+/// Returns a service with one zone, which has the group at 100/0.
 fn service() -> (Route53, ZoneId) {
     let mut model = Route53::default();
     let new = NewZone {

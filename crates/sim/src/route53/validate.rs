@@ -9,21 +9,22 @@ use super::batch::{Change, ChangeBatch};
 use super::name;
 use super::record::{Routing, StoredRecord};
 
-/// The most record elements in a batch; UPSERT counts twice. Source: Developer Guide, quotas.
+/// The most record elements in a batch. UPSERT counts twice. Source: Developer Guide, quotas.
 const BATCH_ELEMENTS_MAX: usize = 1_000;
 
-/// The most characters of values in a batch; UPSERT counts twice. Source: Developer Guide, quotas.
+/// The most characters of values in a batch. UPSERT counts twice. Source: Developer Guide, quotas.
 const BATCH_CHARACTERS_MAX: usize = 32_000;
 
 /// The most values in one record set. Source: Developer Guide, quotas.
 const RECORD_VALUES_MAX: usize = 400;
 
+/// The record types that Route 53 accepts. Source: API Reference, `ResourceRecordSet`.
 const TYPES: [&str; 17] = [
     "A", "AAAA", "CAA", "CNAME", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA", "SPF", "SRV",
     "SSHFP", "SVCB", "TLSA", "TXT",
 ];
 
-/// The reason why the request itself is invalid (`InvalidInput`), whatever the zone holds; none if it is valid.
+/// Returns the reason why a request is invalid for every zone (`InvalidInput`). `None` if it is valid.
 pub(super) fn malformed(batch: &ChangeBatch) -> Option<String> {
     let constraints = constraint_violations(batch);
     if !constraints.is_empty() {
@@ -39,7 +40,7 @@ pub(super) fn malformed(batch: &ChangeBatch) -> Option<String> {
     Some(format!("Invalid request: {}", failures.join(", ")))
 }
 
-/// Values outside the bounds that the API's model states.
+/// Returns the values that are outside the bounds of the API's service model.
 fn constraint_violations(batch: &ChangeBatch) -> Vec<String> {
     let mut violations = Vec::new();
     if batch.changes.is_empty() {
@@ -88,7 +89,7 @@ fn constraint_violations(batch: &ChangeBatch) -> Vec<String> {
     violations
 }
 
-/// The violation of a number outside 0 to `max`.
+/// Returns the text of a violation by a number outside 0 to `max`.
 fn out_of_range(value: i64, path: &str, max: i64) -> String {
     let rule = if value < 0 {
         "Member must have value greater than or equal to 0".to_owned()
@@ -98,12 +99,12 @@ fn out_of_range(value: i64, path: &str, max: i64) -> String {
     violation(&value.to_string(), path, &rule)
 }
 
-/// A violated constraint, in the words of AWS.
+/// Returns the text of a violated constraint, in AWS's words.
 fn violation(value: &str, path: &str, rule: &str) -> String {
     format!("Value '{value}' at '{path}' failed to satisfy constraint: {rule}")
 }
 
-/// The failures of fields that are missing or exclude each other.
+/// Returns the failures of fields that are missing or exclude each other.
 fn field_failures(change: &Change) -> Vec<String> {
     let record = &change.record;
     let shown = format!(
@@ -145,7 +146,7 @@ fn field_failures(change: &Change) -> Vec<String> {
     failures
 }
 
-/// The size limits that a batch exceeds.
+/// Returns the size limits that a batch exceeds, as texts.
 pub(super) fn size_failures(batch: &ChangeBatch) -> Vec<String> {
     let (mut elements, mut characters) = (0, 0);
     for change in &batch.changes {
@@ -172,7 +173,7 @@ pub(super) fn size_failures(batch: &ChangeBatch) -> Vec<String> {
     failures
 }
 
-/// The reasons why a record set (with its name in stored form) cannot be in this zone.
+/// Returns the reasons why a record set cannot be in this zone. The record's name is in stored form.
 pub(super) fn record_failures(record: &StoredRecord, zone: &str) -> Vec<String> {
     let mut failures = Vec::new();
     if !name::is_in_zone(&record.name, zone) {
@@ -212,7 +213,7 @@ pub(super) fn record_failures(record: &StoredRecord, zone: &str) -> Vec<String> 
     failures
 }
 
-/// The failure of a value of this type; none if it is valid.
+/// Returns the failure of a value of this record type. `None` if the value is valid.
 fn value_failure(record_type: &str, value: &str) -> Option<String> {
     let problem = match record_type {
         "A" if value.parse::<Ipv4Addr>().is_err() => {
@@ -234,7 +235,7 @@ fn value_failure(record_type: &str, value: &str) -> Option<String> {
     ))
 }
 
-/// A record set as a refusal names it.
+/// Returns the text that identifies a record set in error messages.
 pub(super) fn described(record: &StoredRecord) -> String {
     let StoredRecord {
         name, record_type, ..
@@ -247,7 +248,7 @@ pub(super) fn described(record: &StoredRecord) -> String {
     }
 }
 
-/// The action's name on the wire.
+/// Returns the name that the API uses for an action.
 pub(super) fn action_name(action: ChangeAction) -> &'static str {
     match action {
         ChangeAction::Create => "CREATE",

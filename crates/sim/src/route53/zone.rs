@@ -11,16 +11,17 @@ use cutover_engine::units::ZoneId;
 use super::name;
 use super::record::StoredRecord;
 
-/// The position of a record set in a zone's order: reversed name, type, identifier.
+/// The position of a record set in a zone's listing: the name's order key, then the type, then the set identifier.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OrderKey {
+    /// The name's order key: its labels in reverse order.
     pub(super) order: String,
     pub(super) record_type: String,
     pub(super) identifier: Option<String>,
 }
 
 impl OrderKey {
-    /// The key of a record whose name is in stored form.
+    /// Returns the key of a record whose name is in stored form.
     pub(super) fn of(record: &StoredRecord) -> Self {
         Self {
             order: name::order_key(&record.name),
@@ -30,96 +31,96 @@ impl OrderKey {
     }
 }
 
-/// The virtual network of a private zone.
+/// The virtual network that a private zone is associated with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vpc {
-    /// Its region.
+    /// The network's AWS region.
     pub region: String,
-    /// Its identifier.
+    /// The network's identifier, for example `vpc-0123456789abcdef0`.
     pub id: String,
 }
 
-/// The request for a new zone.
+/// A request that creates a zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewZone {
-    /// The account that owns it.
+    /// The account that will own the zone.
     pub account: Account,
-    /// Its name.
+    /// The zone's name, with or without the trailing dot.
     pub name: String,
-    /// A reference that makes its creation idempotent.
+    /// The caller's reference. A second zone with the same reference is refused.
     pub caller_reference: String,
-    /// A comment.
+    /// A comment for people. `None` if there is none.
     pub comment: Option<String>,
-    /// The network of a private zone; none for a public one.
+    /// The network of a private zone. `None` for a public zone.
     pub vpc: Option<Vpc>,
 }
 
 /// A hosted zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostedZone {
-    /// Its identifier, without prefix.
+    /// The identifier, without the prefix `/hostedzone/`.
     pub id: ZoneId,
-    /// The account that owns it.
+    /// The account that owns the zone.
     pub account: Account,
-    /// Its name, with the trailing dot.
+    /// The name in stored form, with the trailing dot.
     pub name: String,
-    /// The reference of its creation.
+    /// The caller's reference of the creation.
     pub caller_reference: String,
-    /// A comment.
+    /// A comment for people. `None` if there is none.
     pub comment: Option<String>,
-    /// The network of a private zone; none for a public one.
+    /// The network of a private zone. `None` for a public zone.
     pub vpc: Option<Vpc>,
     pub(super) records: BTreeMap<OrderKey, StoredRecord>,
-    /// The time until which Route 53 processes the last request for this zone.
+    /// The time until which Route 53 processes the last change, and refuses others.
     pub(super) busy_until: Timestamp,
 }
 
-/// One page of zones, and where the next one starts.
+/// One page of zones, and the start of the next page.
 #[derive(Debug, Clone)]
 pub struct ZonePage<'a> {
-    /// The zones.
+    /// The zones on this page.
     pub zones: Vec<&'a HostedZone>,
-    /// The first zone of the next page.
+    /// The first zone of the next page. `None` on the last page.
     pub next: Option<&'a HostedZone>,
 }
 
-/// The start of a page of record sets.
+/// The start of a page of record sets. The default is the start of the zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordStart {
-    /// At this name.
+    /// The first name. `None` starts at the beginning of the zone.
     pub name: Option<String>,
-    /// And this type; needs a name.
+    /// The first type of that name. Needs `name`.
     pub record_type: Option<String>,
-    /// And this identifier; needs a type.
+    /// The first set identifier of that type. Needs `record_type`.
     pub identifier: Option<String>,
 }
 
-/// One page of record sets, and where the next one starts.
+/// One page of record sets, and the start of the next page.
 #[derive(Debug, Clone)]
 pub struct RecordListing<'a> {
-    /// The record sets.
+    /// The record sets on this page.
     pub records: Vec<&'a StoredRecord>,
-    /// The first record set of the next page.
+    /// The first record set of the next page. `None` on the last page.
     pub next: Option<&'a StoredRecord>,
 }
 
 impl HostedZone {
-    /// Returns true if it answers only in a private network.
+    /// Returns true if the zone is private: it answers only inside its network.
     pub fn is_private(&self) -> bool {
         self.vpc.is_some()
     }
 
-    /// The number of its record sets.
+    /// Returns the number of record sets, with NS and SOA.
     pub fn record_count(&self) -> usize {
         self.records.len()
     }
 
-    /// All record sets, in the order of listings.
+    /// Returns all record sets, in the order of listings.
     pub fn records(&self) -> impl Iterator<Item = &StoredRecord> {
         self.records.values()
     }
 
-    /// The members of a group, in the order of listings.
+    /// Returns the members of a group, in the order of listings. Empty if the group does not exist.
     pub fn group(&self, group: &GroupName) -> Vec<&StoredRecord> {
         match name::stored(group.name.as_str()) {
             Ok(stored) => self.members(&name::order_key(&stored), &group.record_type),
@@ -127,7 +128,7 @@ impl HostedZone {
         }
     }
 
-    /// The record sets with a name (as an order key) and type.
+    /// Returns the record sets of a name, given as an order key, and a type.
     pub(super) fn members(&self, order: &str, record_type: &str) -> Vec<&StoredRecord> {
         let start = OrderKey {
             order: order.to_owned(),
@@ -141,7 +142,7 @@ impl HostedZone {
             .collect()
     }
 
-    /// The four name servers of a public zone.
+    /// Returns the zone's four name servers. In the model every zone has the same ones.
     pub fn name_servers(&self) -> [String; 4] {
         [("com", 11), ("net", 22), ("org", 33), ("co.uk", 44)]
             .map(|(suffix, number)| format!("ns-{number}.awsdns-{number}.{suffix}"))

@@ -1,4 +1,4 @@
-//! Creating, finding and deleting hosted zones, and listing their record sets in pages.
+//! Calls that create, find and delete hosted zones, and that list their record sets in pages.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,14 +14,14 @@ use super::record::StoredRecord;
 use super::service::{ChangeInfo, Route53};
 use super::zone::{HostedZone, NewZone, OrderKey, RecordListing, RecordStart, ZonePage};
 
-/// The most record sets in a page. Source: API Reference, `ListResourceRecordSets`.
+/// The most record sets on a page. Source: API Reference, `ListResourceRecordSets`.
 pub(super) const PAGE_RECORDS_MAX: usize = 300;
 
-/// The most zones in a page. Source: API Reference, `ListHostedZones`.
+/// The most zones on a page. Source: API Reference, `ListHostedZones`.
 const PAGE_ZONES_MAX: usize = 100;
 
 impl Route53 {
-    /// Creates a zone with its NS and SOA records. A name may be used more than once.
+    /// Runs `CreateHostedZone`. The zone gets NS and SOA records. Several zones may have the same name.
     ///
     /// # Errors
     /// `HostedZoneAlreadyExists` if the reference was used before; `InvalidDomainName`.
@@ -34,10 +34,10 @@ impl Route53 {
         self.create_zone_as(id, new, now)
     }
 
-    /// Creates a zone with an ID that a plan names. Route 53 itself draws the IDs.
+    /// Creates a zone with a given identifier, for example one that a plan names. Route 53 itself chooses identifiers.
     ///
     /// # Errors
-    /// As [`Self::create_zone`].
+    /// The same as [`Self::create_zone`].
     pub fn create_zone_as(
         &mut self,
         id: ZoneId,
@@ -74,10 +74,10 @@ impl Route53 {
         Ok((id, self.submit(None, now)))
     }
 
-    /// A zone of the account.
+    /// Returns a zone of the account.
     ///
     /// # Errors
-    /// `NoSuchHostedZone`, `AccessDenied`.
+    /// `NoSuchHostedZone`; `AccessDenied` if another account owns the zone.
     pub fn zone(&self, account: &Account, id: &ZoneId) -> Result<&HostedZone, Route53Error> {
         match self.zones.get(id) {
             Some(zone) if zone.account == *account => Ok(zone),
@@ -86,14 +86,14 @@ impl Route53 {
         }
     }
 
-    /// All zones of an account, by identifier.
+    /// Returns all zones of an account, in the order of their identifiers.
     pub fn zones_of(&self, account: &Account) -> impl Iterator<Item = &HostedZone> {
         self.zones
             .values()
             .filter(move |zone| zone.account == *account)
     }
 
-    /// Deletes a zone that has no records except its NS and SOA.
+    /// Runs `DeleteHostedZone`. The zone must have no records except its NS and SOA.
     ///
     /// # Errors
     /// `HostedZoneNotEmpty`, `NoSuchHostedZone`, `AccessDenied`.
@@ -114,7 +114,8 @@ impl Route53 {
         Ok(self.submit(None, now))
     }
 
-    /// The account's zones by identifier, at most 100, from `marker` on.
+    /// Runs `ListHostedZones`: returns the account's zones in the order of identifiers, from `marker` on. A page has
+    /// `limit` zones, at least 1 and at most 100.
     pub fn list_zones(
         &self,
         account: &Account,
@@ -131,10 +132,11 @@ impl Route53 {
         page_of_zones(zones, limit)
     }
 
-    /// The account's zones by reversed name, at most 100, from `start` (and among equal names `start_id`) on.
+    /// Runs `ListHostedZonesByName`: returns the account's zones in the order of reversed names, from `start` on, and
+    /// from `start_id` on among zones of that name. A page has `limit` zones, at least 1 and at most 100.
     ///
     /// # Errors
-    /// `InvalidDomainName`.
+    /// `InvalidDomainName` if `start` is not a domain name.
     pub fn list_zones_by_name(
         &self,
         account: &Account,
@@ -157,7 +159,8 @@ impl Route53 {
         Ok(page_of_zones(zones, limit))
     }
 
-    /// The zone's record sets from `start` on, at most 300, as last written, even if not yet in sync.
+    /// Runs `ListResourceRecordSets`: returns the zone's record sets as last written, even if they are not INSYNC yet.
+    /// A page has `limit` record sets, at least 1 and at most 300.
     ///
     /// # Errors
     /// `InvalidInput` for a type without a name or an identifier without a type; `NoSuchHostedZone`; `AccessDenied`.
@@ -179,7 +182,7 @@ impl Route53 {
     }
 }
 
-/// Cuts a page off.
+/// Returns the first `limit` zones as a page, at least 1 and at most 100.
 fn page_of_zones(zones: Vec<&HostedZone>, limit: usize) -> ZonePage<'_> {
     let limit = limit.clamp(1, PAGE_ZONES_MAX);
     let next = zones.get(limit).copied();
@@ -189,7 +192,10 @@ fn page_of_zones(zones: Vec<&HostedZone>, limit: usize) -> ZonePage<'_> {
     }
 }
 
-/// The key of the first record set in a page.
+/// Returns the key of the first record set on a page.
+///
+/// # Errors
+/// `InvalidInput` for a type without a name, an identifier without a type, or an invalid name.
 fn start_key(start: &RecordStart) -> Result<OrderKey, Route53Error> {
     let Some(first) = &start.name else {
         if start.record_type.is_some() || start.identifier.is_some() {
@@ -212,7 +218,7 @@ fn start_key(start: &RecordStart) -> Result<OrderKey, Route53Error> {
     })
 }
 
-/// The two records that every zone has.
+/// Returns the NS and SOA records that every zone has.
 fn apex_records(zone: &HostedZone) -> [StoredRecord; 2] {
     let servers = zone.name_servers();
     let authority = format!(

@@ -14,22 +14,23 @@ use cutover_engine::plan::Plan;
 use cutover_engine::record::GroupName;
 use cutover_engine::units::{AlarmId, CutoverName, WeightPair, ZoneId};
 
-/// One simulated cutover.
+/// One simulated cutover, whose service is in [`super::lookahead`].
 pub(super) struct SimCutover {
     pub(super) name: CutoverName,
     pub(super) groups: Vec<SimGroup>,
-    /// The metrics that CloudWatch gets for it.
+    /// The metrics that the simulated CloudWatch gets for this cutover.
     pub(super) feed: Feed,
-    /// All alarms of its plan.
+    /// All alarms of the plan.
     pub(super) alarms: Vec<AlarmId>,
     /// The metric alarms that are computed from this cutover's traffic, in their first state.
     pub(super) watches: Vec<AlarmWatch>,
-    /// The states of those alarms by their evaluation, as CloudWatch shows them now.
+    /// The current states of these alarms, by their evaluation. CloudWatch shows them unless a fault changes them.
     pub(super) evaluated: BTreeMap<AlarmId, AlarmState>,
-    /// The alarms of the plan that are in ALARM.
+    /// The alarms of the plan that are in ALARM now.
     pub(super) red: BTreeSet<AlarmId>,
-    /// The new side's shares by the weights, oldest first.
+    /// The new side's share after each write, in the order in which the writes come into force.
     shares: Vec<WrittenShare>,
+    /// The time of the first revert. `None` if there was none.
     reverting_from: Option<Timestamp>,
 }
 
@@ -41,18 +42,21 @@ pub(super) struct SimGroup {
     pub(super) new: String,
 }
 
-/// The new side's share from one write on.
+/// The new side's share after one write.
 #[derive(Debug, Clone, Copy)]
 struct WrittenShare {
+    /// The time of the write.
     written_at: Timestamp,
+    /// The time at which the name servers answer with the weights, in seconds since 1970.
     in_force_at: i64,
+    /// The share, 0 to 1, averaged over all groups.
     of_new: f64,
 }
 
 impl SimCutover {
-    /// Makes the cutover of a plan; `zones` yields the zone of each of its groups.
+    /// Creates the cutover of a plan. `zones` yields the zone of each of the plan's groups.
     ///
-    /// An alarm in `watched` belongs to an earlier plan and is not simulated again.
+    /// An alarm in `watched` belongs to an earlier plan and is not simulated again. The new alarms are added to it.
     pub(super) fn new(
         plan: &Plan,
         zones: &mut impl Iterator<Item = ZoneId>,
@@ -83,7 +87,7 @@ impl SimCutover {
         }
     }
 
-    /// Recomputes its shares from the weights written to its groups.
+    /// Recomputes the shares from the weights that were written to the groups.
     pub(super) fn follow(&mut self, model: &Route53) {
         let mut changes: Vec<(i64, Timestamp, usize, f64)> = Vec::new();
         for (index, group) in self.groups.iter().enumerate() {
@@ -93,7 +97,7 @@ impl SimCutover {
                 };
                 let in_force_at = match model.in_sync_at(&write.change) {
                     Some(at) if number > 0 => at.as_second(),
-                    // A group's first weights have always been in force.
+                    // A group's first weights count as in force from the beginning.
                     _ => 0,
                 };
                 changes.push((in_force_at, write.at, index, share_of(pair)));
@@ -113,12 +117,12 @@ impl SimCutover {
         }
     }
 
-    /// Notes when the traffic is first taken back. The weights of the unreverted track stay as they were then.
+    /// Records the time of the first revert. The weights of the unreverted track stay as they were at that time.
     pub(super) fn reverting_from(&mut self, at: Timestamp) {
         self.reverting_from.get_or_insert(at);
     }
 
-    /// The new side's share by the weights in force at `second` (since 1970), for each track.
+    /// Returns the new side's share for each track, by the weights in force at `second` (since 1970). 0 to 1.
     pub(super) fn shares_at(&self, second: i64) -> [f64; TRACKS] {
         let first = self.shares.first().map_or(0.0, |share| share.of_new);
         let newest_first = self.shares.iter().rev();
@@ -163,7 +167,7 @@ fn watches_of(
     watches
 }
 
-/// The new side's share of the answers. If both weights are 0, Route 53 answers with both equally.
+/// Returns the new side's share of the replies, 0 to 1. If both weights are 0, Route 53 answers equally with both.
 fn share_of(pair: WeightPair) -> f64 {
     let (old, new) = (f64::from(pair.old.0), f64::from(pair.new.0));
     if old + new > 0.0 {

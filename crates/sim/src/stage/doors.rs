@@ -1,4 +1,4 @@
-//! The simulated ports of a rehearsal. Each one first lets the world catch up with the clock.
+//! The simulated ports of a rehearsal. Before each call, the simulated world advances to the current time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use cutover_ports::{
     AlarmPage, Append, Clock, Heartbeat, Journal, JournalError, Position, Signals,
 };
 
-/// The clock of a rehearsal. It sleeps until there is something new to see.
+/// The clock of a rehearsal. Its waits end when the controller can see something new.
 #[derive(Clone)]
 pub struct StageClock {
-    /// The simulated time.
+    /// The simulated clock.
     pub clock: SimClock,
     /// The simulated world.
     pub stage: SharedStage,
-    /// If false, it never skips an interval.
+    /// True if waits may be longer than the controller's interval. False waits for each interval.
     pub jumps: bool,
 }
 
@@ -59,19 +59,19 @@ impl Clock for StageClock {
     }
 }
 
-/// The simulated `CloudWatch` of a rehearsal.
+/// The simulated `CloudWatch` of a rehearsal, with the scenario's faults.
 #[derive(Clone)]
 pub struct StageSignals {
-    /// The adapter over the model.
+    /// The adapter over the model of `CloudWatch`.
     pub signals: SimSignals,
     /// The simulated world.
     pub stage: SharedStage,
-    /// The time.
+    /// The simulated clock.
     pub clock: SimClock,
 }
 
 impl StageSignals {
-    /// Lets the world catch up, and applies its faults.
+    /// Advances the world to the current time, and applies the scenario's faults to the adapter.
     fn catch_up(&self) {
         let now = self.clock.now();
         let mut stage = lock(&self.stage);
@@ -118,9 +118,9 @@ impl Signals for StageSignals {
     }
 }
 
-/// Makes every call to Route 53 let the world catch up first, and then suffer its faults.
+/// Makes each call to Route 53 first advance the world to the current time, and then fail as the scenario says.
 pub fn haunt(dns: &SimDns, stage: &SharedStage) {
-    // The stage holds `dns`: a strong reference here would make a cycle, and neither would ever be freed.
+    // The stage holds `dns`. A strong reference here would make a cycle, and neither would ever be freed.
     let stage = Arc::downgrade(stage);
     let hook: FaultHook = Box::new(move |operation, now| match stage.upgrade() {
         Some(stage) => route53_faults(&stage, operation, now),
@@ -129,7 +129,7 @@ pub fn haunt(dns: &SimDns, stage: &SharedStage) {
     dns.with_faults(|faults| faults.set_hook(hook));
 }
 
-/// Lets the world catch up, and returns the faults of one call to Route 53.
+/// Advances the world to the current time, and returns the faults of one call to Route 53.
 fn route53_faults(stage: &SharedStage, operation: &str, now: Timestamp) -> Vec<Fault> {
     let mut stage = lock(stage);
     stage.advance(now);
@@ -160,21 +160,21 @@ fn route53_fault(trouble: Route53Trouble, is_write: bool) -> Option<Fault> {
     }
 }
 
-/// The journal of a rehearsal. The simulated world is told of each entry.
+/// The journal of a rehearsal. It passes each new entry to the simulated world.
 #[derive(Clone)]
 pub struct StageJournal {
     /// The journal that keeps the entries.
     pub journal: Arc<dyn Journal>,
     /// The simulated world.
     pub stage: SharedStage,
-    /// The time.
+    /// The simulated clock.
     pub clock: SimClock,
-    /// The number of appends; it wakes those who wait for an entry.
+    /// The number of appends so far. A change wakes those who wait for an entry.
     pub news: watch::Sender<u64>,
 }
 
 impl StageJournal {
-    /// Fails if the scenario says that the journal is down now.
+    /// Returns an error while the scenario says that the journal is down.
     fn check_up(&self) -> Result<(), JournalError> {
         let stage = lock(&self.stage);
         if stage.is_troubled_by(&FaultKind::JournalDown, self.clock.now()) {

@@ -1,7 +1,7 @@
 //! The metrics of a rehearsed service, recorded in the simulated `CloudWatch` for the plan's gates.
 //!
-//! The name of a metric decides what it measures. The metrics of load balancers and of Container Insights are known; for
-//! others, words in the name decide.
+//! The name of a metric decides what it measures. The metrics of load balancers and of Container Insights are known.
+//! For other metrics, words in the name decide.
 
 use std::collections::BTreeSet;
 
@@ -19,17 +19,17 @@ enum Quantity {
     Requests,
     /// Failed requests; no datapoint if there are none.
     Errors,
-    /// Response times, in units of which a second has `per_second`.
+    /// Response times. `per_second` units are a second: 1 for seconds, 1,000 for milliseconds.
     Latency {
         per_second: u32,
     },
     /// Memory in percent.
     Memory,
-    /// Processor use in percent.
+    /// Use of the processor in percent.
     Cpu,
-    /// Always the same number.
+    /// The same number in each minute.
     Constant(u32),
-    /// Never a datapoint.
+    /// No datapoints.
     Nothing,
 }
 
@@ -39,17 +39,17 @@ struct FedMetric {
     region: String,
     key: MetricKey,
     quantity: Quantity,
-    /// New is 0, old is 1.
+    /// The index of the side: 0 is new, 1 is old.
     side: usize,
 }
 
-/// All metrics of one cutover.
+/// All metrics that one cutover's gates read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Feed {
     metrics: BTreeSet<FedMetric>,
 }
 
-/// The `z` values in the middle of each tenth of a normal distribution; response times are sampled there.
+/// The median of each tenth of a normal distribution, as `z` values. Response times are sampled there.
 const TENTHS: [f64; 10] = [
     -1.645, -1.036, -0.674, -0.385, -0.126, 0.126, 0.385, 0.674, 1.036, 1.645,
 ];
@@ -59,7 +59,7 @@ const SPREAD: f64 = 0.5;
 const Z99: f64 = 2.326;
 
 impl Feed {
-    /// The metrics that a plan's gates ask for.
+    /// Returns the metrics that a plan's gates read.
     pub(super) fn new(plan: &Plan) -> Self {
         let mut feed = Self::default();
         for gate in plan.gates.measures.gates() {
@@ -70,12 +70,14 @@ impl Feed {
         feed
     }
 
+    /// Adds the metrics of several queries.
     fn queries<'a>(&mut self, queries: impl IntoIterator<Item = &'a Query>, side: usize) {
         for query in queries {
             self.query(query, side);
         }
     }
 
+    /// Adds the metrics of one query.
     fn query(&mut self, query: &Query, side: usize) {
         for metric in query.inputs.values() {
             let key = MetricKey {
@@ -83,7 +85,7 @@ impl Feed {
                 name: metric.metric.clone(),
                 dimensions: metric.dimensions.clone(),
             };
-            // A metric that both sides name belongs to the first one.
+            // A metric that both sides name belongs to the side that is added first.
             let known = self.metrics.iter().any(|known| known.key == key);
             if !known {
                 self.metrics.insert(FedMetric {
@@ -96,7 +98,7 @@ impl Feed {
         }
     }
 
-    /// Records one minute in `CloudWatch`.
+    /// Records the metrics of one minute in `CloudWatch`.
     pub(super) fn record(&self, model: &mut CloudWatch, sample: &Sample) {
         let Ok(now) = jiff::Timestamp::from_second(sample.from + MINUTE) else {
             return;
@@ -110,7 +112,7 @@ impl Feed {
     }
 }
 
-/// A metric's samples of one minute; none if it has no datapoint.
+/// Returns a metric's samples of one minute. `None` if the minute has no datapoint.
 fn samples_of(metric: &FedMetric, sample: &Sample) -> Option<Samples> {
     let (metrics, bearing) = (&sample.metrics[metric.side], &sample.sides[metric.side]);
     let mut samples = Samples::default();
@@ -136,12 +138,12 @@ fn samples_of(metric: &FedMetric, sample: &Sample) -> Option<Samples> {
     Some(samples)
 }
 
-/// The quantity that a metric measures, by its name.
+/// Returns the quantity that a metric measures, by the metric's name.
 fn quantity_of(metric: &Metric) -> Quantity {
     match metric.metric.as_str() {
         "RequestCount" | "NewFlowCount" => return Quantity::Requests,
         "HTTPCode_Target_5XX_Count" | "TCP_Target_Reset_Count" => return Quantity::Errors,
-        // The simulated load balancer never fails; only the cluster behind it does.
+        // The simulated load balancer itself never fails. Only the cluster behind it fails.
         "HTTPCode_ELB_5XX_Count" | "TCP_ELB_Reset_Count" => return Quantity::Nothing,
         "TargetResponseTime" => return Quantity::Latency { per_second: 1 },
         "MemoryReserved" | "CpuReserved" => return Quantity::Constant(100),
@@ -168,6 +170,7 @@ fn quantity_of(metric: &Metric) -> Quantity {
     }
 }
 
+/// Returns true if the name contains one of the words.
 fn has_any(name: &str, words: &[&str]) -> bool {
     words.iter().any(|word| name.contains(word))
 }

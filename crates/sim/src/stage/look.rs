@@ -1,4 +1,4 @@
-//! The next time a controller must look: the ticks around the next change that it can see.
+//! The time of the controller's next round: the ticks of its interval around the next change that it can see.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,21 +6,22 @@ use super::{Stage, later};
 use crate::traffic::MINUTE;
 use cutover_engine::state::{Phase, State};
 
-/// The longest time between two looks.
+/// The longest time between two rounds.
 const HORIZON: SignedDuration = SignedDuration::from_hours(1);
 
 /// How often the controller journals a running bake clock.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
-/// How much longer than `unknown_for` a fault that blinds the controller is looked at in each interval.
+/// The time for which rounds are not skipped, beyond `unknown_for`, while a fault keeps the controller from reading or
+/// acting.
 const BLIND_FOR: SignedDuration = SignedDuration::from_mins(15);
 
 impl Stage {
-    /// Returns when to look next, on the grid of `interval` from the look at `last`.
+    /// Returns the time of the next round. It is a multiple of `interval` after the round at `last`.
     ///
-    /// The controller looks right before and right after each change that it can see, and in each interval while
-    /// something is unsettled. So the journal is the same as if it had looked in every interval. Drift, which the
-    /// controller itself checks only once a minute, may be found some seconds earlier or later.
+    /// There is a round right before and right after each change that the controller can see, and in each interval
+    /// while a change can come at any time. So the journal is the same as with a round in every interval. The exception
+    /// is drift, which the controller checks only once a minute: it may be found some seconds earlier or later.
     pub fn next_look(
         &mut self,
         last: Timestamp,
@@ -45,7 +46,7 @@ impl Stage {
         around.min(due)
     }
 
-    /// The time of the next change that the controller can see; none if there is none up to `horizon`.
+    /// Returns the time of the next change that the controller can see. `None` if there is none until `horizon`.
     fn next_change(&mut self, horizon: Timestamp) -> Option<Timestamp> {
         let edge = self.edges.keys().next().map(|(at, _)| *at);
         let until = horizon.as_second();
@@ -55,7 +56,7 @@ impl Stage {
         edge.into_iter().chain(seen).min()
     }
 
-    /// The next time at which a look is due although nothing changes; at the latest `horizon`.
+    /// Returns the next time at which a round is due although nothing changes, at the latest `horizon`.
     fn next_due(&self, now: Timestamp, horizon: Timestamp) -> Timestamp {
         let mut next = horizon;
         for state in self.states() {
@@ -83,7 +84,7 @@ impl Stage {
     }
 }
 
-/// Returns true if a write, a change or a revert of this cutover is under way.
+/// Returns true if this cutover has a write, a change that is not INSYNC, or a revert.
 fn is_moving(state: &State) -> bool {
     let pending = state.changes.values().any(|it| it.in_sync_at.is_none());
     match state.phase {
@@ -95,7 +96,8 @@ fn is_moving(state: &State) -> bool {
     }
 }
 
-/// The times at which the controller acts on this cutover because time has passed: checkpoints and `unknown_for`.
+/// Returns the times at which the controller acts on this cutover because time has passed: checkpoints of the bake
+/// clock, and the end of `unknown_for`.
 fn due(state: &State, now: Timestamp) -> Vec<Timestamp> {
     let mut due = Vec::new();
     if state.phase == Phase::Baking
@@ -113,19 +115,19 @@ fn due(state: &State, now: Timestamp) -> Vec<Timestamp> {
     due
 }
 
-/// Returns true if each minute brings new data for this cutover's metric gates.
+/// Returns true if this cutover has metric gates, which get new data each minute.
 fn is_measured(state: &State) -> bool {
     let measured = !state.plan().gates.measures.is_empty();
     measured && state.has_started() && !state.phase.is_final()
 }
 
-/// The next full minute; the minute that began two minutes before it can then be read.
+/// Returns the next full minute.
 fn next_minute(now: Timestamp) -> Timestamp {
     let begun = now.as_second().div_euclid(MINUTE) * MINUTE;
     Timestamp::from_second(begun + MINUTE).unwrap_or(now)
 }
 
-/// The first tick of the grid at or after `at`.
+/// Returns the first multiple of `interval` after `last` that is not before `at`.
 fn tick_from(last: Timestamp, interval: SignedDuration, at: Timestamp) -> Timestamp {
     let interval = interval.as_nanos().max(1);
     let gone = at.duration_since(last).as_nanos().max(0);

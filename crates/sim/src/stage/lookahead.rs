@@ -1,7 +1,7 @@
-//! The minutes of all services, played ahead to find out when the controller can see the next change.
+//! Plays the services of all cutovers ahead of time, to find the next change that the controller can see.
 //!
-//! The minutes played ahead are kept, and each is handed out when it is over. If something changes in between that they
-//! did not take into account, they are dropped, and the services are played again from where they were.
+//! The played minutes are kept, and each is used when its time has come. If something happens that they did not take
+//! into account, they are dropped, and the services are played again from the state before them.
 
 use std::collections::VecDeque;
 
@@ -18,33 +18,36 @@ use cutover_engine::units::AlarmId;
 /// The TTL of all records of the simulated Route 53, in seconds.
 const TTL_SECS: i64 = 60;
 
-/// One minute of one cutover, and the datapoints of its alarms.
+/// The results of one minute of one cutover.
 #[derive(Debug, Clone)]
 pub(super) struct PlayedMinute {
+    /// The requests and how they were served.
     pub(super) sample: Sample,
+    /// Datapoints of alarms that breach or change a state.
     pub(super) seen: Vec<(AlarmId, AlarmTurn)>,
 }
 
-/// The state of one cutover's service, which each minute changes.
+/// The state of one cutover's service and alarms, which each minute changes.
 #[derive(Clone)]
 struct ServiceState {
     service: Service,
     watches: Vec<AlarmWatch>,
 }
 
-/// The services and the part of their future that was played ahead.
+/// The services of all cutovers, with the minutes that were played ahead.
 pub(super) struct Lookahead {
-    /// The services at `base_minute`.
+    /// The services at `base_minute`, before the minutes in `played`.
     base: Vec<ServiceState>,
     base_minute: i64,
-    /// The services at `front_minute`.
+    /// The services at `front_minute`, after the minutes in `played`.
     front: Vec<ServiceState>,
     front_minute: i64,
-    /// The minutes up to `front_minute` that were not handed out yet.
+    /// The minutes up to `front_minute` that were not used yet, oldest first.
     played: VecDeque<Vec<PlayedMinute>>,
 }
 
 impl Lookahead {
+    /// Creates the services of all cutovers at `minute`, in seconds since 1970. Nothing is played ahead.
     pub(super) fn new(
         cutovers: &[SimCutover],
         scenario: &Scenario,
@@ -67,7 +70,7 @@ impl Lookahead {
         }
     }
 
-    /// Hands out the minute that begins at `minute`.
+    /// Returns the results of the minute that begins at `minute`, one for each cutover, and removes them.
     pub(super) fn take(
         &mut self,
         minute: i64,
@@ -81,7 +84,7 @@ impl Lookahead {
         step(&mut self.front, &mut self.front_minute, cutovers, troubles)
     }
 
-    /// Drops the minutes from `minute` on, because something has changed that they did not take into account.
+    /// Drops the minutes from `minute` on, because something happened that they did not take into account.
     pub(super) fn forget(
         &mut self,
         minute: i64,
@@ -99,9 +102,9 @@ impl Lookahead {
         }
     }
 
-    /// The time at which the next change of an alarm's state can be seen; plays ahead as far as needed.
+    /// Returns the time at which the next change of an alarm's state can be seen. Plays ahead as far as needed.
     ///
-    /// None if no minute up to `until` (in seconds since 1970) changes one.
+    /// `None` if no minute up to `until` (in seconds since 1970) changes a state.
     pub(super) fn next_seen(
         &mut self,
         until: i64,
@@ -129,14 +132,14 @@ impl Lookahead {
     }
 }
 
-/// The time at which the first change of an alarm's state in these outcomes can be seen.
+/// Returns the time at which the first change of an alarm's state in these results can be seen.
 fn first_change(outcomes: &[PlayedMinute]) -> Option<Timestamp> {
     let seen = outcomes.iter().flat_map(|outcome| &outcome.seen);
     let changes = seen.filter(|(_, seen)| seen.state.is_some());
     changes.map(|(_, seen)| seen.at).min()
 }
 
-/// Plays one minute of all services.
+/// Plays one minute of all services, and returns its results, one for each cutover.
 fn step(
     services: &mut [ServiceState],
     minute: &mut i64,
@@ -160,7 +163,7 @@ fn step(
     outcomes
 }
 
-/// The conditions of one cutover's service in the minute that begins at `from`.
+/// Returns the conditions of one cutover's service in the minute that begins at `from`.
 fn conditions(cutover: &SimCutover, troubles: &[StageTrouble], from: i64) -> Conditions {
     let mut strains = [Strain::default(); 2];
     let (mut push, mut pinned) = (1.0, false);

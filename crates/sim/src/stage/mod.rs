@@ -1,8 +1,8 @@
 //! The simulated world of a rehearsal: services, alarms and faults that go on while the controller waits.
 //!
-//! Time passes lazily: before each call to Route 53, `CloudWatch` or the journal, the simulated ports in [`doors`] let
-//! everything happen that is due by then, minute by minute and in order. [`Stage::next_look`] plays the future ahead, so
-//! that the controller can sleep while nothing changes that it can see.
+//! The world advances only when it is needed. Before each call to Route 53, `CloudWatch` or the journal, the simulated
+//! ports in [`doors`] let everything happen that is due by then, minute by minute and in order. [`Stage::next_look`]
+//! plays the future ahead, so that the controller can sleep while it could see no change.
 
 pub mod doors;
 pub mod record;
@@ -39,10 +39,10 @@ use cutover_engine::units::{AlarmId, CutoverName, Weight};
 /// A simulated world that several ports share.
 pub type SharedStage = Arc<Mutex<Stage>>;
 
-/// How long after a change the controller looks in each interval: it checks for drift once a minute.
+/// How long after a change no rounds are skipped. The controller checks for drift once a minute.
 const RESTLESS: SignedDuration = SignedDuration::from_mins(2);
 
-/// The simulated world behind the ports.
+/// The simulated world behind the ports of a rehearsal.
 pub struct Stage {
     dns: SimDns,
     signals: SimSignals,
@@ -51,34 +51,37 @@ pub struct Stage {
     /// The start of the first minute that has not been played, in seconds since 1970.
     minute: i64,
     troubles: Vec<StageTrouble>,
-    /// The changes to come, by time and serial number.
+    /// The scheduled changes, by time and serial number.
     edges: BTreeMap<(Timestamp, u64), Edge>,
     serial: u64,
+    /// The number of writes to Route 53 that were taken into account.
     writes_seen: usize,
     ledger: Ledger,
     recordings: Vec<Recording>,
+    /// The time until which the controller skips no rounds.
     restless_until: Timestamp,
 }
 
-/// A change at one moment.
+/// A change that is scheduled for one moment.
 #[derive(Debug, Clone)]
 enum Edge {
-    /// From here on the controller can see something new.
+    /// The controller can see something new from this moment on.
     Mark,
-    /// An alarm's evaluation gives another state.
+    /// The evaluation of a metric alarm gives another state.
     Alarm {
         cutover: usize,
         id: AlarmId,
         state: AlarmState,
     },
-    /// An alarm is forced, removed, or let go again.
+    /// A fault of an alarm begins or ends.
     Alarms { trouble: usize },
     /// Another writer changes weights.
     Foreign { trouble: usize },
 }
 
 impl Stage {
-    /// Makes the services and faults of these plans in `world`, whose clock shows `start`.
+    /// Creates the services and faults of these plans in `world`, whose clock shows `start`. `seed` decides all random
+    /// numbers.
     pub fn new(
         world: &World,
         plans: &[&Plan],
@@ -126,7 +129,7 @@ impl Stage {
         stage
     }
 
-    /// Makes the alarms of the scenario: metric alarms that are OK, and the composite ones over them.
+    /// Creates the alarms of the scenario: metric alarms in OK, and the composite alarms over them.
     fn compose(&mut self, scenario: &Scenario, now: Timestamp) {
         use crate::cloudwatch::definition::AlarmHead;
         let mut model = self.signals.model();
@@ -149,14 +152,14 @@ impl Stage {
         }
     }
 
-    /// The region of the plans' alarm with this name.
+    /// Returns the region of the plans' alarm with this name, or the default region.
     fn region_of(&self, name: &str) -> String {
         let mut ids = self.cutovers.iter().flat_map(|cutover| &cutover.alarms);
         let found = ids.find(|id| id.name == name);
         region(found.and_then(|id| id.region.as_deref()))
     }
 
-    /// Lets everything happen that is due by `now`.
+    /// Lets everything happen, in order, that is due until `now`.
     pub fn advance(&mut self, now: Timestamp) {
         self.note_writes();
         loop {
@@ -179,7 +182,7 @@ impl Stage {
         }
     }
 
-    /// Plays the next minute to its end.
+    /// Plays the next minute to its end: records it, and schedules the alarms that it changes.
     fn play_minute(&mut self) {
         let outcomes = self
             .lookahead
@@ -207,11 +210,13 @@ impl Stage {
         }
     }
 
+    /// Schedules a change.
     fn at(&mut self, at: Timestamp, edge: Edge) {
         self.serial += 1;
         self.edges.insert((at, self.serial), edge);
     }
 
+    /// Carries a scheduled change out.
     fn happen(&mut self, at: Timestamp, edge: Edge) {
         self.restless_until = self.restless_until.max(later(at, RESTLESS));
         match edge {
@@ -245,7 +250,8 @@ impl Stage {
         troubles
     }
 
-    /// The state of an alarm: as its first fault in force has it, or else as its evaluation has it. None if it is gone.
+    /// Returns the state of an alarm: the state that its first active fault gives, otherwise the evaluated one. `None`
+    /// if a fault removes the alarm.
     fn state_of(&self, name: &str, at: Timestamp) -> Option<AlarmState> {
         for trouble in self.troubles_of(name, at) {
             match trouble {
@@ -279,7 +285,7 @@ impl Stage {
         self.note_red(at);
     }
 
-    /// Notes which alarms of each plan are in ALARM now.
+    /// Updates the list of each plan's alarms that are in ALARM, and records those that turned red.
     fn note_red(&mut self, now: Timestamp) {
         let mut model = self.signals.model();
         for (cutover, recording) in self.cutovers.iter_mut().zip(&mut self.recordings) {
@@ -298,7 +304,7 @@ impl Stage {
         }
     }
 
-    /// Writes weights, as another writer, to all groups of the cutovers that the fault concerns.
+    /// Writes weights, as another writer, to all groups of the cutovers that the fault affects.
     fn write_foreign(&mut self, trouble: usize, now: Timestamp) {
         let trouble = &self.troubles[trouble];
         let FaultKind::ForeignWrite { old, new } = trouble.fault.kind else {
@@ -320,7 +326,7 @@ impl Stage {
         self.note_writes();
     }
 
-    /// Follows the weights written to Route 53 since the last call.
+    /// Takes into account the weights that were written to Route 53 since the last call.
     fn note_writes(&mut self) {
         let marks: Vec<Timestamp> = {
             let model = self.dns.model();
@@ -343,7 +349,7 @@ impl Stage {
         self.forget_future();
     }
 
-    /// Schedules the begin and the end of a fault, if its moment is known.
+    /// Schedules the beginning and the end of a fault, if its time is known.
     fn announce(&mut self, index: usize) {
         let trouble = &self.troubles[index];
         let (Some(from), until) = (trouble.from, trouble.until) else {
@@ -364,9 +370,9 @@ impl Stage {
         self.forget_future();
     }
 
-    /// Follows one entry of the journal.
+    /// Takes an entry of the journal into account.
     pub fn note(&mut self, entry: &Envelope) {
-        // An append whose reply was lost is sent again, and its entries were taken already.
+        // If the reply to an append is lost, its entries are sent again. They must not count twice.
         if !matches!(self.ledger.take(entry), Took::Folded { .. }) {
             return;
         }
@@ -399,13 +405,14 @@ impl Stage {
         }
     }
 
-    /// Forgets the minutes that were played ahead: something has changed that they did not take into account.
+    /// Drops the minutes that were played ahead, because something happened that they did not take into account.
     fn forget_future(&mut self) {
         let (cutovers, troubles) = (&self.cutovers, &self.troubles);
         self.lookahead.forget(self.minute, cutovers, troubles);
     }
 
-    /// Lets the world go on after the controller has ended at `end`, until its effect on all requests is known.
+    /// Lets the world go on after the controller has ended at `end`, until the effect on all requests is known, but at
+    /// most 100 days.
     pub fn play_out(&mut self, end: Timestamp) {
         let most = later(end, SignedDuration::from_hours(24 * 100));
         for recording in &mut self.recordings {
@@ -418,7 +425,7 @@ impl Stage {
         }
     }
 
-    /// The states of the cutovers, folded from the journal.
+    /// Returns the states of the cutovers, folded from the journal.
     pub fn states(&self) -> impl Iterator<Item = &State> {
         self.ledger.states()
     }
@@ -429,12 +436,12 @@ impl Stage {
         troubles.any(|it| it.holds_at(now) && it.fault.kind == *kind)
     }
 
-    /// The scenario's faults, whether their moments are known or not.
+    /// Returns the scenario's faults, in its order, with or without known times.
     pub fn troubles(&self) -> &[StageTrouble] {
         &self.troubles
     }
 
-    /// The recording of a cutover.
+    /// Returns the recording of a cutover. `None` if the world has no cutover of this name.
     pub fn recording(&self, name: &CutoverName) -> Option<&Recording> {
         let mut cutovers = self.cutovers.iter();
         let index = cutovers.position(|cutover| cutover.name == *name)?;
@@ -447,7 +454,8 @@ impl Stage {
     }
 }
 
-/// The time at which the plan would have ended if the step under way had not been taken back.
+/// Returns the time at which the plan would have ended without the revert: all bakes from the current step on, without
+/// the counted part of the current bake.
 fn would_end(state: &State, now: Timestamp) -> Timestamp {
     let taken = usize::from(state.step.max(1)) - 1;
     let bakes = state.plan().steps.iter().skip(taken).map(|step| step.bake);
@@ -455,15 +463,17 @@ fn would_end(state: &State, now: Timestamp) -> Timestamp {
     later(now, (left - state.bake.counted).max(SignedDuration::ZERO))
 }
 
+/// Adds a duration. Times that cannot be represented become the last possible one.
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// Returns the region, or the default region if there is none.
 fn region(of: Option<&str>) -> String {
     of.unwrap_or(DEFAULT_REGION).to_owned()
 }
 
-/// Locks; a poisoned lock is still good, because it guards plain data.
+/// Locks the simulated world. A poisoned lock is usable, because the data behind it is plain.
 pub fn lock(stage: &SharedStage) -> MutexGuard<'_, Stage> {
     stage.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The recording of one cutover's world: requests, alarms, and averages over time.
+//! The recording of one cutover's world: requests, failures, alarms, and averages over time.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -7,69 +7,74 @@ use jiff::Timestamp;
 use crate::traffic::{MINUTE, REAL, Sample, UNREVERTED, UNTOUCHED};
 use cutover_engine::units::AlarmId;
 
-/// The most scenes that are kept; when there are more, each two are merged into one.
+/// The most scenes that are kept. If there are more, neighbouring scenes are merged in pairs.
 pub const SCENES_MAX: usize = 600;
 
-/// The most minutes that are kept from before a revert.
+/// The most minutes before a revert that are kept one by one.
 const NEAR_BEFORE: usize = 20;
 
-/// The most minutes that are kept around a revert.
+/// The most minutes around a revert that are kept one by one, before and after it together.
 const NEAR_MAX: usize = 80;
 
-/// If the new side gets less than this share of the requests, the traffic is back.
+/// The share of the requests below which the new side counts as having no traffic (0 to 1).
 const DRAINED_BELOW: f64 = 0.001;
 
 /// The recording of one cutover.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
-    /// Averages over intervals of equal length, oldest first.
+    /// Averages over intervals of equal length, oldest first. [`Self::scenes()`] adds the incomplete last one.
     pub scenes: Vec<Scene>,
-    /// All requests.
+    /// The number of requests, until the cutover ends and a revert has taken the traffic back.
     pub requests: f64,
-    /// The expected number of failed requests.
+    /// The expected number of failed requests among `requests`.
     pub failed: f64,
-    /// The same if the weights had never been changed.
+    /// The expected number of failed requests if the weights had never been changed.
     pub failed_untouched: f64,
-    /// The additional failures if the traffic had not been taken back.
+    /// The expected number of failed requests beyond `failed_untouched` if the traffic had not been taken back.
     pub failed_unreverted: f64,
-    /// The breaching datapoints: when each could be seen, and its alarm.
+    /// The breaching datapoints: the time at which each could be seen, and its alarm.
     pub bad: Vec<(Timestamp, AlarmId)>,
-    /// The times at which alarms of the plan turned red.
+    /// The times at which alarms of the plan entered ALARM.
     pub turned_red: Vec<(Timestamp, AlarmId)>,
-    /// When the traffic was back after the revert.
+    /// The time after the revert at which the new side had no more traffic. `None` if that did not happen.
     pub drained_at: Option<Timestamp>,
-    /// The minutes around the revert, one scene each.
+    /// The minutes around the revert, one scene each, oldest first.
     pub near: VecDeque<Scene>,
     /// The length of a scene in minutes.
     spacing: u32,
+    /// The last scene, if it is not complete.
     open: Option<Scene>,
+    /// The end of the cutover or of the rehearsal, in seconds since 1970.
     over_at: Option<i64>,
+    /// The time of the first revert, in seconds since 1970.
     reverting_from: Option<i64>,
+    /// The time at which the plan would have ended without the revert, in seconds since 1970.
     would_end: Option<i64>,
 }
 
-/// Some minutes, averaged.
+/// The averages of consecutive minutes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scene {
     /// The end of the last minute, in seconds since 1970.
     pub until: i64,
     /// The number of minutes.
     pub minutes: u32,
-    /// Requests a minute.
+    /// The number of requests a minute.
     pub requests: f64,
-    /// The new side's share by the weights (0 to 1).
+    /// The new side's share by the weights in force (0 to 1).
     pub intended: f64,
-    /// The new side's share of the requests (0 to 1).
+    /// The new side's share of the requests (0 to 1). It follows the weights late, because of caches.
     pub observed: f64,
-    /// The part of the requests that failed, new and old (0 to 1).
+    /// The part of the requests that failed (0 to 1): new side, old side.
     pub errors: [f64; 2],
-    /// The 99th percentile of response times, new and old, in milliseconds.
+    /// The 99th percentile of response times in milliseconds: new side, old side.
     pub p99_ms: [f64; 2],
-    /// The alarms that were in ALARM at some moment.
+    /// The alarms that were in ALARM in one of the minutes.
     pub red: BTreeSet<AlarmId>,
 }
 
 impl Scene {
+    /// Returns a scene of one minute.
     fn of(sample: &Sample, red: &BTreeSet<AlarmId>) -> Self {
         Self {
             until: sample.from + MINUTE,
@@ -83,7 +88,7 @@ impl Scene {
         }
     }
 
-    /// Merges the minutes that follow into this scene.
+    /// Merges a scene that follows directly into this one.
     fn join(&mut self, next: &Self) {
         let minutes = [f64::from(self.minutes), f64::from(next.minutes)];
         self.until = next.until;
@@ -101,13 +106,13 @@ impl Scene {
     }
 }
 
-/// The mean of two values, weighted.
+/// Returns the weighted mean of two values.
 fn mean(values: [f64; 2], weights: [f64; 2]) -> f64 {
     (values[0] * weights[0] + values[1] * weights[1]) / (weights[0] + weights[1])
 }
 
 impl Recording {
-    /// Adds one minute.
+    /// Adds one minute. `red` are the plan's alarms that are in ALARM at its end.
     pub fn minute(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>) {
         let over = self.over_at.is_some_and(|at| sample.from >= at);
         let going_back = self.reverting_from.is_some_and(|from| sample.from >= from);
@@ -128,7 +133,7 @@ impl Recording {
         }
     }
 
-    /// Keeps the last minutes until there is a revert, and then those after it.
+    /// Keeps the last minutes before a revert, and the first minutes after it.
     fn keep_near(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>, going_back: bool) {
         if going_back && self.near.len() >= NEAR_MAX {
             return;
@@ -139,7 +144,7 @@ impl Recording {
         self.near.push_back(Scene::of(sample, red));
     }
 
-    /// Adds one minute to the open scene, and keeps the scene when it is complete.
+    /// Adds one minute to the open scene. A complete scene is kept and closed.
     fn add_to_scenes(&mut self, sample: &Sample, red: &BTreeSet<AlarmId>) {
         self.spacing = self.spacing.max(1);
         let scene = Scene::of(sample, red);
@@ -176,20 +181,20 @@ impl Recording {
         self.scenes.push(open);
     }
 
-    /// Notes that the traffic goes back from `at` on; the plan would have ended at `would_end`.
+    /// Records that a revert begins at `at`. Without it, the plan would have ended at `would_end`.
     pub fn reverting(&mut self, at: Timestamp, would_end: Option<Timestamp>) {
         self.reverting_from.get_or_insert(at.as_second());
         self.would_end = self.would_end.or(would_end.map(Timestamp::as_second));
     }
 
-    /// Notes the end of the cutover.
+    /// Records the end of the cutover.
     pub fn over(&mut self, at: Timestamp) {
         if self.over_at.is_none() {
             self.over_at = Some(at.as_second());
         }
     }
 
-    /// Notes the end of the rehearsal. If the cutover has not ended, nothing after `at` counts.
+    /// Records the end of the rehearsal. If the cutover has not ended, nothing after `at` is counted.
     pub fn cut_off(&mut self, at: Timestamp) {
         if self.over_at.is_none() {
             (self.reverting_from, self.would_end) = (None, None);
@@ -197,14 +202,14 @@ impl Recording {
         }
     }
 
-    /// Returns true if the minutes from `minute` on cannot change the recording.
+    /// Returns true if the minutes from `minute` (in seconds since 1970) on cannot change the recording.
     pub fn is_done(&self, minute: i64) -> bool {
         let over = self.over_at.is_none_or(|at| minute >= at);
         let judged = self.would_end.is_none_or(|at| minute >= at);
         over && judged && (self.reverting_from.is_none() || self.drained_at.is_some())
     }
 
-    /// The scenes, with the last one even if it is not complete.
+    /// Returns all scenes, oldest first. The last one may be incomplete.
     pub fn scenes(&self) -> impl Iterator<Item = &Scene> {
         self.scenes.iter().chain(&self.open)
     }

@@ -1,4 +1,4 @@
-//! The simulated jobs and hooks of a rehearsal. Nothing real is switched or called; the scenario's faults apply.
+//! The simulated jobs and hooks of a rehearsal. Nothing real is switched or called, and the scenario's faults apply.
 
 use async_trait::async_trait;
 
@@ -11,28 +11,28 @@ use cutover_engine::jobs::{HalfLook, JobHalf};
 use cutover_engine::plan::AwsSettings;
 use cutover_ports::{CallError, Clock, HookAnswer, HookRequest, Hooks, Jobs};
 
-/// The simulated jobs of a rehearsal.
+/// The simulated jobs of a rehearsal, with the scenario's faults.
 #[derive(Clone)]
 pub struct StageJobs {
-    /// The simulated jobs, without faults.
+    /// The simulated jobs, which have no faults.
     pub jobs: SimJobs,
     /// The simulated world.
     pub stage: SharedStage,
-    /// The time.
+    /// The simulated clock.
     pub clock: SimClock,
 }
 
-/// The hooks of a rehearsal: none is called, and all succeed unless the scenario makes them fail.
+/// The hooks of a rehearsal. None is really called, and all succeed unless the scenario makes them fail.
 #[derive(Clone)]
 pub struct StageHooks {
     /// The simulated world.
     pub stage: SharedStage,
-    /// The time.
+    /// The simulated clock.
     pub clock: SimClock,
 }
 
 impl StageJobs {
-    /// Fails if the scenario says that jobs are down now.
+    /// Returns an error while the scenario says that jobs are down.
     fn check_up(&self) -> Result<(), CallError> {
         if lock(&self.stage).is_troubled_by(&FaultKind::JobsDown, self.clock.now()) {
             let message = "ServiceUnavailable: Service is unavailable";

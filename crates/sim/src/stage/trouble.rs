@@ -1,4 +1,4 @@
-//! The scenario's faults with their times, which are set as they become known.
+//! The scenario's faults with their times. The time of a fault that depends on a step is set when the step is taken.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,20 +7,20 @@ use crate::traffic::MINUTE;
 use crate::traffic::cluster::Strain;
 use cutover_engine::units::CutoverName;
 
-/// The part of a push's spike that is left after a minute.
+/// The part of a push notification's spike that is left after each further minute.
 const FADE: f64 = 0.55;
 
-/// A spike below this is over.
+/// A spike below this multiple of the usual requests is over.
 const FADED: f64 = 0.05;
 
-/// One fault, and when it is in force.
+/// One fault of the scenario, with its times.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageTrouble {
     /// The fault as the scenario has it.
     pub fault: ScenarioFault,
-    /// When it begins; none while that is not known.
+    /// The time at which the fault begins. `None` if it is not known yet.
     pub from: Option<Timestamp>,
-    /// When it ends; none if it stays.
+    /// The time at which the fault ends. `None` if it does not end, or `from` is not known.
     pub until: Option<Timestamp>,
 }
 
@@ -41,7 +41,8 @@ impl StageTrouble {
         trouble
     }
 
-    /// Sets the fault's times if it begins after this step of this cutover. Returns true if it did.
+    /// Sets the fault's times if they depend on this step of this cutover, which was read back at `at`. Returns true if
+    /// they did.
     pub fn step_verified(&mut self, name: &CutoverName, step: u16, at: Timestamp) -> bool {
         let Some(FaultStart::Step { number, plus }) = self.fault.start else {
             return false;
@@ -54,30 +55,31 @@ impl StageTrouble {
         true
     }
 
-    /// Sets the fault's times.
+    /// Sets the fault's times, given its beginning.
     fn arm(&mut self, from: Timestamp) {
         self.from = Some(from);
         self.until = self.fault.lasts.map(|lasts| later(from, lasts));
     }
 
-    /// Returns true if it concerns this cutover.
+    /// Returns true if the fault affects this cutover.
     pub fn concerns(&self, name: &CutoverName) -> bool {
         self.fault.cutover.as_ref().is_none_or(|only| only == name)
     }
 
-    /// Returns true if it is in force.
+    /// Returns true if the fault is active at `now`.
     pub fn holds_at(&self, now: Timestamp) -> bool {
         self.from.is_some_and(|from| from <= now) && self.until.is_none_or(|until| now < until)
     }
 
-    /// Returns true if it is in force during a part of the minute that begins at `from` (seconds since 1970).
+    /// Returns true if the fault is active during a part of the minute that begins at `from` (seconds since 1970).
     fn holds_in(&self, from: i64) -> bool {
         self.from
             .is_some_and(|begins| begins.as_second() < from + MINUTE)
             && self.until.is_none_or(|until| until.as_second() > from)
     }
 
-    /// Adds its effect on the clusters and the requests in the minute that begins at `from`.
+    /// Adds the fault's effect on the clusters (new, old) and on the number of requests in the minute that begins at
+    /// `from`.
     pub fn strain(&self, from: i64, strains: &mut [Strain; 2], push: &mut f64) {
         if !self.holds_in(from) {
             return;
@@ -111,7 +113,7 @@ impl StageTrouble {
         }
     }
 
-    /// The alarm whose state or presence it changes; none if it changes none.
+    /// Returns the alarm whose state or presence the fault changes. `None` if it changes none.
     pub(super) fn alarm(&self) -> Option<&str> {
         self.fault.kind.alarm().map(|(name, _)| name)
     }
@@ -156,6 +158,7 @@ fn add_strain(strain: &mut Strain, trouble: ClusterTrouble) {
     }
 }
 
+/// Adds a duration. Times that cannot be represented become the last possible one.
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }

@@ -1,4 +1,4 @@
-//! Simulated metric alarms: they take minutes of a service, and give states with their times.
+//! Simulated metric alarms. They read the minutes of a service and return changes of their states.
 
 use std::collections::VecDeque;
 
@@ -12,16 +12,16 @@ use cutover_engine::observation::AlarmState;
 use cutover_engine::plan::Plan;
 use cutover_engine::units::AlarmId;
 
-/// How many periods beyond N are evaluated, as in the model of CloudWatch.
+/// The number of periods beyond N that are evaluated, as in the model of CloudWatch.
 const EXTRA_PERIODS: usize = 2;
 
-/// The part of failed requests above which an alarm breaches by default.
+/// The part of failed requests above which an alarm breaches, if the scenario gives none (0 to 1).
 const ERRORS_ABOVE: f64 = 0.05;
 
-/// The multiple of the cluster's usual response time above which an alarm breaches by default.
+/// The multiple of the cluster's usual response time above which an alarm breaches, if the scenario gives none.
 const LATENCY_TIMES: f64 = 4.0;
 
-/// Words in the name of an alarm that measures latency. An alarm with none of them counts errors.
+/// Words in the names of alarms that measure latency. An alarm without any of them counts errors.
 const LATENCY_WORDS: [&str; 8] = [
     "latency",
     "p99",
@@ -33,45 +33,47 @@ const LATENCY_WORDS: [&str; 8] = [
     "responsetime",
 ];
 
-/// The quantity that an alarm measures, and its threshold.
+/// The quantity that an alarm measures, with its threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Measured {
-    /// The part of the requests that failed, breaching above this.
+    /// The part of the requests that failed (0 to 1). A datapoint above the threshold breaches.
     Errors(f64),
-    /// The 99th percentile of response times in milliseconds, breaching above this.
+    /// The 99th percentile of response times, in milliseconds. A datapoint above the threshold breaches.
     Latency(f64),
 }
 
-/// A metric alarm.
+/// A simulated metric alarm.
 #[derive(Debug, Clone)]
 pub struct AlarmWatch {
-    /// The alarm in CloudWatch.
+    /// The identity of the alarm in CloudWatch.
     pub id: AlarmId,
-    /// The quantity that it measures.
+    /// The quantity that the alarm measures.
     pub measured: Measured,
-    /// The cluster that it watches.
+    /// The cluster that the alarm watches.
     pub side: Side,
-    /// The state that its datapoints give.
+    /// The state by the datapoints so far.
     pub state: AlarmState,
     evaluation: Evaluation,
-    /// Breaching, not breaching or missing; newest first.
+    /// The last datapoints, newest first: true is breaching, false is not, and `None` is missing.
     points: VecDeque<Option<bool>>,
+    /// The metrics of the current period.
     gathered: Metrics,
 }
 
-/// A datapoint that changed an alarm's state, or the first bad one.
+/// A datapoint that breaches, or that changes the alarm's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlarmTurn {
-    /// When the datapoint could be seen.
+    /// The time at which the datapoint can be seen.
     pub at: Timestamp,
-    /// True if the datapoint breached.
+    /// True if the datapoint breaches.
     pub breaching: bool,
-    /// The new state, if the state changed.
+    /// The new state. `None` if the state stays.
     pub state: Option<AlarmState>,
 }
 
 impl AlarmWatch {
-    /// An alarm of a plan or of a composite alarm. The scenario decides what it measures, or else its name.
+    /// Creates an alarm of a plan or of a composite alarm. The scenario decides what it measures. If the scenario does
+    /// not say, the alarm's name does. `fallback` alarms watch the old side by default, others the new one.
     pub fn new(id: AlarmId, fallback: bool, scenario: &Scenario) -> Self {
         let said = scenario.alarms.iter().find(|alarm| alarm.name == id.name);
         let default = if fallback { Side::Old } else { Side::New };
@@ -100,7 +102,7 @@ impl AlarmWatch {
 
     /// Adds one minute. The end of a period gives a datapoint (or a missing one) and a new evaluation.
     ///
-    /// Returns none if the datapoint neither breaches nor changes the state.
+    /// Returns `None` within a period, and if the datapoint neither breaches nor changes the state.
     pub fn minute(&mut self, sample: &Sample) -> Option<AlarmTurn> {
         let metrics = match self.side {
             Side::New => &sample.metrics[0],
@@ -144,7 +146,7 @@ impl AlarmWatch {
         })
     }
 
-    /// The datapoint of the period that ends: whether it breaches; none if there were no requests.
+    /// Returns true if the datapoint of the current period breaches. `None` if there were no requests.
     fn point(&self) -> Option<bool> {
         let gathered = &self.gathered;
         if gathered.requests <= 0.0 {
@@ -157,13 +159,14 @@ impl AlarmWatch {
     }
 }
 
-/// The alarms of a plan, gates first, each with true if it is a fallback alarm.
+/// Returns the alarms of a plan, gates first. The flag is true for fallback alarms.
 pub fn alarms_of(plan: &Plan) -> impl Iterator<Item = (&AlarmId, bool)> {
     let gates = plan.gates.alarms.iter().map(|gate| (&gate.id, false));
     let fallback = plan.gates.fallback_alarms.iter();
     gates.chain(fallback.map(|gate| (&gate.id, true)))
 }
 
+/// Returns true if an alarm of this name measures latency, by the words in the name.
 fn sounds_like_latency(name: &str) -> bool {
     let name = name.to_lowercase();
     let errors = ["5xx", "error", "fault"];
@@ -171,6 +174,7 @@ fn sounds_like_latency(name: &str) -> bool {
         && LATENCY_WORDS.iter().any(|word| name.contains(word))
 }
 
+/// Converts the scenario's treatment of missing data to the model's.
 fn missing(missing: scenario::Missing) -> MissingData {
     match missing {
         scenario::Missing::Missing => MissingData::Missing,

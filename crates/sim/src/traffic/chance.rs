@@ -1,16 +1,17 @@
-//! Random numbers in streams: each kind of event has its own, so that a new draw of one does not shift the others.
+//! Random numbers in streams. Each kind of event has its own stream, so an additional draw in one does not change
+//! others.
 
 use fastrand::Rng;
 
-/// One stream of random numbers.
+/// One stream of random numbers. The same seed and name give the same numbers.
 #[derive(Debug, Clone)]
 pub struct Chance(Rng);
 
-/// Above this mean the Poisson distribution is close enough to a normal one.
+/// The mean above which a Poisson distribution is drawn as a normal one, which is close enough.
 const POISSON_EXACT_MAX: f64 = 30.0;
 
 impl Chance {
-    /// The stream with this name in the world with this seed.
+    /// Returns the stream with this name in the world with this seed.
     pub fn stream(seed: u64, name: &str) -> Self {
         // FNV-1a over the name, starting from the seed; the generator scrambles it further.
         let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
@@ -21,23 +22,23 @@ impl Chance {
         Self(Rng::with_seed(hash ^ (hash >> 29)))
     }
 
-    /// Evenly distributed from 0 to 1. Always one draw.
+    /// Draws a number between 0 and 1, uniformly distributed. Uses one random number.
     pub fn even(&mut self) -> f64 {
         self.0.f64()
     }
 
-    /// Normally distributed, with mean 0 and standard deviation 1. Always two draws.
+    /// Draws a normally distributed number with mean 0 and standard deviation 1. Uses two random numbers.
     pub fn normal(&mut self) -> f64 {
         let (radius, angle) = (self.even(), self.even());
         (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     }
 
-    /// Exponentially distributed with this mean. Always one draw.
+    /// Draws an exponentially distributed number with this mean. Uses one random number.
     pub fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.even()).ln()
     }
 
-    /// A count with this mean, Poisson-distributed. Always two draws.
+    /// Draws a Poisson-distributed count with this mean. Uses two random numbers.
     pub fn poisson(&mut self, mean: f64) -> f64 {
         if mean > POISSON_EXACT_MAX {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0);

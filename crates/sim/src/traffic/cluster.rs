@@ -1,75 +1,75 @@
-//! One simulated cluster: how it serves its load, and how it fails.
+//! One simulated cluster: how it serves its load, and how its faults make it fail.
 
 use crate::scenario;
 
-/// The largest factor by which load alone lengthens response times.
+/// The largest factor by which load alone increases response times.
 const SLOWDOWN_MAX: f64 = 20.0;
 
-/// The time from the first signs of a leak to its worst, in minutes.
+/// The time from the first failures because of a leak to the worst state, in minutes of traffic.
 const LEAK_WORSENS_FOR: f64 = 60.0;
 
-/// A leak at its worst: the part of failed requests, and the factor on the response time.
+/// The effect of a leak in its worst state: the part of failed requests, and the factor on the response time.
 const LEAK_WORST: (f64, f64) = (0.5, 10.0);
 
-/// How fast a cluster warms up to more load: the part of the difference made up in a minute.
+/// The speed at which a cluster warms up: the part of the difference to its load that it makes up in a minute.
 const WARMS_BY: f64 = 0.2;
 
-/// A cold cluster at its worst: the part of failed requests, and the factor on the response time.
+/// The effect of the coldest cluster: the part of failed requests, and the factor on the response time.
 const COLD: (f64, f64) = (0.1, 6.0);
 
-/// The load that even a cold cluster serves, in requests a minute.
+/// The load, in requests a minute, to which a cluster is always warmed up.
 const LUKEWARM: f64 = 5.0;
 
-/// The part of the memory that is in use if nothing leaks.
+/// The part of the memory that is in use without a leak (0 to 1).
 const MEMORY_USED: f64 = 0.4;
 
-/// The part of the requests of an unhealthy cluster that fails.
+/// The part of the requests to an unhealthy cluster that fails (0 to 1).
 const UNHEALTHY_ERRORS: f64 = 0.5;
 
-/// A cluster under load.
+/// A cluster with the effects of its past load.
 #[derive(Debug, Clone)]
 pub struct LoadedCluster {
     spec: scenario::Cluster,
-    /// The minutes with traffic since a leak began.
+    /// The minutes with traffic since the current leak began.
     leaked_for: f64,
-    /// The load that it has warmed up to, in requests a minute.
+    /// The load to which the cluster has warmed up, in requests a minute.
     used_to: f64,
 }
 
-/// The faults of a cluster during one minute.
+/// The effects of all faults on a cluster during one minute. The default is no fault.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Strain {
-    /// The part of the requests that fails beyond the usual (0 to 1).
+    /// The part of the requests that fails because of faults (0 to 1).
     pub errors: f64,
-    /// The factor on the response time, minus one.
+    /// The factor on the response time minus 1. So 0 is unchanged.
     pub slower: f64,
-    /// The minutes of traffic after which a leak shows; none if nothing leaks.
+    /// The minutes of traffic after which a leak makes requests fail. `None` without a leak.
     pub leak_bites_after: Option<f64>,
-    /// All requests fail.
+    /// True if all requests fail.
     pub outage: bool,
-    /// It must warm up to more load.
+    /// True if the cluster must warm up to a higher load.
     pub slow_start: bool,
-    /// The requests a minute that it can serve; none if that is its usual capacity.
+    /// The most requests a minute that the cluster can serve. `None` means its usual capacity.
     pub capacity: Option<f64>,
-    /// Half of the requests fail, and probes see it.
+    /// True if half of the requests fail, also those of health probes.
     pub unhealthy: bool,
 }
 
-/// How a cluster served one minute.
+/// How a cluster served its requests in one minute.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bearing {
-    /// The requests that it received.
+    /// The number of requests that the cluster received.
     pub requests: f64,
-    /// The part that failed (0 to 1).
+    /// The part of the requests that failed (0 to 1).
     pub errors: f64,
     /// The 99th percentile of response times, in milliseconds.
     pub p99_ms: f64,
-    /// The part of its memory that is in use (0 to 1).
+    /// The part of the memory that is in use (0 to 1).
     pub memory: f64,
 }
 
 impl LoadedCluster {
-    /// A cluster that has not seen traffic yet.
+    /// Creates a cluster that has had no traffic yet.
     pub fn new(spec: &scenario::Cluster) -> Self {
         Self {
             spec: spec.clone(),
@@ -78,10 +78,10 @@ impl LoadedCluster {
         }
     }
 
-    /// Serves one minute's requests.
+    /// Serves the requests of one minute, and returns how.
     pub fn minute(&mut self, requests: f64, strain: &Strain) -> Bearing {
         let capacity = strain.capacity.or(self.spec.capacity);
-        // Requests above the capacity are turned away. The rest may fail for each reason, independently.
+        // Requests above the capacity are refused. Each other request may fail for several independent reasons.
         let load = capacity.map_or(0.0, |capacity| requests / capacity.max(1e-9));
         let mut passing = 1.0 - self.spec.errors;
         let mut slower = 1.0 + load.powi(2) / (1.0 - load.min(0.95));
@@ -107,6 +107,7 @@ impl LoadedCluster {
         }
     }
 
+    /// Returns the effect of a leak: the part of failed requests, and the factor on the response time minus 1.
     fn leak(&mut self, requests: f64, strain: &Strain) -> (f64, f64) {
         let Some(bites_after) = strain.leak_bites_after else {
             self.leaked_for = 0.0;
@@ -120,7 +121,7 @@ impl LoadedCluster {
         (bitten * LEAK_WORST.0, bitten * (LEAK_WORST.1 - 1.0))
     }
 
-    /// The part of the memory in use (0 to 1). A leak fills the memory until it shows.
+    /// Returns the part of the memory in use (0 to 1). A leak fills the memory until requests begin to fail.
     fn memory(&self, strain: &Strain) -> f64 {
         let full = strain
             .leak_bites_after
@@ -128,6 +129,7 @@ impl LoadedCluster {
         MEMORY_USED + (1.0 - MEMORY_USED) * full.min(1.0)
     }
 
+    /// Returns the effect of a cold cluster: the part of failed requests, and the factor on the response time minus 1.
     fn cold(&mut self, requests: f64, strain: &Strain) -> (f64, f64) {
         let used_to = self.used_to.max(LUKEWARM);
         self.used_to += WARMS_BY * (requests - self.used_to);

@@ -3,33 +3,33 @@
 use super::chance::Chance;
 use crate::scenario::Traffic;
 
-/// One minute in seconds.
+/// The length of a minute in seconds.
 pub const MINUTE: i64 = 60;
 
-/// The traffic of Saturday and Sunday, as a part of a weekday's.
+/// The traffic of Saturday and Sunday, as a fraction of a weekday's.
 const WEEKEND: f64 = 0.8;
 
-/// The factor by which a push notification multiplies the requests: smallest and largest.
+/// The smallest and the largest factor by which a push notification multiplies the requests.
 const PUSH: (f64, f64) = (10.0, 30.0);
 
-/// The part of a push notification's spike that is left after a minute.
+/// The fraction of a push notification's spike that is left after each further minute.
 const FADE: f64 = 0.55;
 
-/// A day in minutes.
+/// The number of minutes in a day.
 const DAY: f64 = 1440.0;
 
-/// The requests of one service.
+/// The number of requests to one service over time.
 #[derive(Debug, Clone)]
 pub struct Demand {
     traffic: Traffic,
     noise: Chance,
     pushes: Chance,
-    /// The additional requests because of a push notification, as a multiple of the usual ones.
+    /// The additional requests because of a push notification, as a multiple of the usual requests.
     spike: f64,
 }
 
 impl Demand {
-    /// The requests of this traffic.
+    /// Creates the requests of this traffic. `noise` and `pushes` are their random numbers.
     pub fn new(traffic: &Traffic, noise: Chance, pushes: Chance) -> Self {
         Self {
             traffic: traffic.clone(),
@@ -39,19 +39,20 @@ impl Demand {
         }
     }
 
-    /// The requests of the minute that begins at `from` (seconds since 1970).
+    /// Returns the number of requests in the minute that begins at `from` (seconds since 1970). Minutes must be asked
+    /// for in order.
     pub fn minute(&mut self, from: i64) -> f64 {
         let (sent, size) = (self.pushes.even(), self.pushes.even());
         self.spike *= FADE;
         if sent < self.traffic.pushes_per_day / DAY {
-            // The spike comes within seconds, so all of it falls into this minute.
+            // All requests of a push come within seconds, so the whole spike is in this minute.
             self.spike = PUSH.0 + size * (PUSH.1 - PUSH.0) - 1.0;
         }
         let noise = (1.0 + self.traffic.noise * self.noise.normal()).max(0.0);
         self.usual(from) * (1.0 + self.spike) * noise
     }
 
-    /// The requests of a minute without noise and pushes.
+    /// Returns the number of requests in a minute without noise and pushes.
     fn usual(&self, from: i64) -> f64 {
         let minutes = from.div_euclid(MINUTE);
         let of_day = u32::try_from(minutes.rem_euclid(1440)).map_or(0.0, f64::from);

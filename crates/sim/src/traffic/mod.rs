@@ -1,7 +1,7 @@
 //! One simulated service, minute by minute: how many requests come, where they go, and how the clusters serve them.
 //!
-//! This module does not know Route 53 or `CloudWatch`. A [`Service`] takes the weights in force and the faults, and gives a
-//! [`Sample`]. It is cheap to clone, so that the future can be played ahead.
+//! This module knows neither Route 53 nor `CloudWatch`. A [`Service`] gets the weights in force and the faults, and
+//! returns a [`Sample`]. Cloning it is cheap, so the future can be played ahead.
 
 pub mod chance;
 pub mod cluster;
@@ -20,64 +20,65 @@ use self::demand::Demand;
 use self::resolvers::ResolverCaches;
 use crate::scenario::Scenario;
 
-/// The service behind one cutover.
+/// The service that one cutover moves.
 #[derive(Debug, Clone)]
 pub struct Service {
     demand: Demand,
     resolvers: ResolverCaches,
-    /// New and old, for each track.
+    /// The clusters of each track: new, then old.
     clusters: [[LoadedCluster; 2]; TRACKS],
     counts: Chance,
     latency: Chance,
 }
 
-/// The conditions of one minute.
+/// The conditions under which a service runs for one minute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conditions {
-    /// The new side's share by the weights that the name servers answer with, for each track (0 to 1).
+    /// The new side's share for each track, by the weights that the name servers answer with (0 to 1).
     pub shares: [f64; TRACKS],
-    /// The factor on the usual requests.
+    /// The factor on the usual number of requests.
     pub push: f64,
-    /// True if all callers stay on the old side.
+    /// True if all callers stay on the old side, whatever the weights are.
     pub pinned: bool,
-    /// The faults of the new and the old cluster.
+    /// The effects of faults on the clusters: new, then old.
     pub strains: [Strain; 2],
 }
 
-/// The results of one minute.
+/// The results of one minute. Those of the sides are of the track [`REAL`], and are new, then old.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
-    /// When the minute began, in seconds since 1970.
+    /// The start of the minute, in seconds since 1970.
     pub from: i64,
-    /// The requests.
+    /// The number of requests.
     pub requests: f64,
     /// The new side's share by the weights that the name servers answer with (0 to 1).
     pub intended: f64,
     /// The new side's share of the requests (0 to 1).
     pub observed: f64,
-    /// How each side served it, new and old.
+    /// How each side served its requests.
     pub sides: [Bearing; 2],
-    /// The metrics of each side, new and old.
+    /// The metrics that CloudWatch gets from each side.
     pub metrics: [Metrics; 2],
-    /// The requests that failed, for each track; expected values, so that the tracks can be compared.
+    /// The number of failed requests for each track. These are expected values, so that the tracks can be compared.
     pub failed: [f64; TRACKS],
     /// The new side's share of the requests on the track [`UNREVERTED`] (0 to 1).
     pub observed_unreverted: f64,
 }
 
-/// The metrics of one side's minute that `CloudWatch` gets.
+/// The metrics of one side's minute, as `CloudWatch` gets them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Metrics {
-    /// The requests.
+    /// The number of requests.
     pub requests: f64,
-    /// The failed requests.
+    /// The number of failed requests.
     pub failed: f64,
     /// The 99th percentile of response times, in milliseconds.
     pub p99_ms: f64,
 }
 
 impl Service {
-    /// The service of the cutover `name`, with all its resolvers at `share` from the beginning.
+    /// Creates the service of the cutover `name`. All its resolvers have answered with the new side's share `share` (0
+    /// to 1) for a long time.
     pub fn new(scenario: &Scenario, seed: u64, name: &str, ttl_secs: i64, share: f64) -> Self {
         let [demand, pushes, mut population, answers, counts, latency] = [
             "demand",
@@ -107,8 +108,8 @@ impl Service {
         }
     }
 
-    /// Plays the minute that begins at `from` (seconds since 1970). The number of draws from each stream does not depend
-    /// on the conditions.
+    /// Plays the minute that begins at `from` (seconds since 1970). The number of draws from each random stream does
+    /// not depend on the conditions, so that worlds with other conditions stay comparable.
     pub fn minute(&mut self, from: i64, conditions: &Conditions) -> Sample {
         let requests = self.demand.minute(from) * conditions.push;
         let answered = if conditions.pinned {
@@ -145,7 +146,7 @@ impl Service {
         }
     }
 
-    /// The metrics of one side's minute.
+    /// Returns the metrics of one side's minute, with random variation.
     fn measured(&mut self, bearing: &Bearing, strain: &Strain) -> Metrics {
         let mut requests = self.counts.poisson(bearing.requests);
         let mut failed = self
@@ -164,10 +165,10 @@ impl Service {
     }
 }
 
-/// The number of health probes a minute that reach an unhealthy cluster, even without traffic.
+/// The number of health probes a minute that an unhealthy cluster gets, even without traffic.
 const PROBES: f64 = 10.0;
 
-/// The start of the minute that holds this moment, in seconds since 1970.
+/// Returns the start of the minute that contains this time, in seconds since 1970.
 pub fn minute_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(MINUTE) * MINUTE
 }

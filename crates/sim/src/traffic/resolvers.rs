@@ -1,49 +1,54 @@
-//! The caches between the callers and Route 53, which decide where the requests really go.
+//! The caches between the callers and Route 53. They decide which side the requests really go to.
 //!
-//! A finite number of caches asks again when the TTL is over, and gets the new side with the probability that the weights
-//! give. So the observed share is coarse. A part of the requests uses connections that stay open, and follows later.
-//! Another part comes through stragglers: resolvers and runtimes that keep an answer for hours, whatever its TTL.
+//! There is a limited number of caches. Each asks again when the TTL is over, and gets the new side with the
+//! probability that the weights give. So the observed share is coarse. A part of the requests uses connections that
+//! stay open, and follows later. Another part comes through stragglers: resolvers and runtimes that keep an answer for
+//! hours, whatever its TTL is.
 
 use super::chance::Chance;
 use super::tracks::TRACKS;
 use crate::scenario;
 
-/// The part of the connections that is opened again each minute.
+/// The fraction of the open connections that is opened again each minute.
 const RECONNECT: f64 = 0.35;
 
-/// The time for which a straggler keeps an answer, in seconds: shortest and longest.
+/// The shortest and the longest time for which a straggler keeps an answer, in seconds.
 const STRAGGLE: (f64, f64) = (1_800.0, 21_600.0);
 
 /// The number of ordinary caches for each straggler.
 const CACHES_PER_STRAGGLER: usize = 2;
 
-/// The caches and open connections between the callers and Route 53.
+/// All caches and open connections between the callers and Route 53.
 #[derive(Debug, Clone)]
 pub struct ResolverCaches {
     caches: Vec<Cache>,
+    /// The caches that keep an answer for longer than its TTL.
     stragglers: Vec<Cache>,
+    /// The fraction of the requests that comes through stragglers (0 to 1).
     straggling: f64,
+    /// The fraction of the other requests that uses connections that are already open (0 to 1).
     keep_alive: f64,
-    /// The new side's share of the open connections, for each track.
+    /// The new side's share of the open connections, for each track (0 to 1).
     connected: [f64; TRACKS],
     answers: Chance,
 }
 
-/// One cache.
+/// One cache of DNS answers.
 #[derive(Debug, Clone)]
 struct Cache {
-    /// Its part of the requests (0 to 1).
+    /// The fraction of the requests that comes through this cache (0 to 1).
     part: f64,
-    /// The time for which it keeps an answer, in seconds.
+    /// The time for which the cache keeps an answer, in seconds.
     keeps: i64,
-    /// When it asks again, in seconds since 1970; none before the first minute, although it has an answer already.
+    /// The time at which the cache asks again, in seconds since 1970. `None` before the first minute; the cache has an
+    /// answer even then.
     asks_at: Option<i64>,
-    /// True if it answers with the new side, for each track.
+    /// True if the cache answers with the new side, for each track.
     new: [bool; TRACKS],
 }
 
 impl ResolverCaches {
-    /// Caches that have answered with `share` for a long time.
+    /// Creates caches that have answered with the new side's share `share` (0 to 1) for a long time.
     pub fn new(
         spec: &scenario::Resolvers,
         ttl_secs: i64,
@@ -65,7 +70,8 @@ impl ResolverCaches {
         }
     }
 
-    /// The new side's share of the requests in the minute that begins at `now`, for each track.
+    /// Returns the new side's share of the requests in the minute that begins at `now` (seconds since 1970), for each
+    /// track. `shares` are the shares by the weights in force.
     pub fn minute(&mut self, now: i64, shares: &[f64; TRACKS]) -> [f64; TRACKS] {
         let fresh = asked(&mut self.caches, now, shares, &mut self.answers);
         let stuck = asked(&mut self.stragglers, now, shares, &mut self.answers);
@@ -80,6 +86,7 @@ impl ResolverCaches {
     }
 }
 
+/// Creates the caches that keep an answer for longer than its TTL.
 fn caches_of_stragglers(count: usize, share: f64, population: &mut Chance) -> Vec<Cache> {
     let count = count / CACHES_PER_STRAGGLER;
     caches(count, share, population, |chance| {
@@ -87,7 +94,7 @@ fn caches_of_stragglers(count: usize, share: f64, population: &mut Chance) -> Ve
     })
 }
 
-/// Caches of different sizes: some serve a whole provider, most serve an office.
+/// Creates caches of different sizes. Some serve a whole internet provider, most serve an office.
 fn caches(
     count: usize,
     share: f64,
@@ -112,9 +119,9 @@ fn caches(
     caches
 }
 
-/// Lets each cache ask whose answer has expired, and returns the new side's share for each track.
+/// Lets the caches whose answers have expired ask again. Returns the new side's share for each track.
 ///
-/// The number of draws does not depend on the weights.
+/// The number of random draws does not depend on the weights.
 fn asked(
     caches: &mut [Cache],
     now: i64,
@@ -124,7 +131,7 @@ fn asked(
     let mut sum = [0.0; TRACKS];
     for cache in caches {
         if cache.asks_at.is_none() {
-            // The answer was fetched at a random moment before now.
+            // The answer was fetched at a random time before now.
             let gone = answers.even() * f64::from(i32::try_from(cache.keeps).unwrap_or(i32::MAX));
             cache.asks_at = Some(now + whole(gone));
         }
@@ -144,7 +151,7 @@ fn asked(
     sum
 }
 
-/// Whole seconds.
+/// Rounds down to whole seconds.
 fn whole(seconds: f64) -> i64 {
     i64::try_from(std::time::Duration::from_secs_f64(seconds.max(0.0)).as_secs())
         .unwrap_or(i64::MAX)
@@ -162,7 +169,7 @@ mod tests {
         ResolverCaches::new(spec, ttl, 0.0, &mut population, answers)
     }
 
-    /// The observed shares of the minutes after the weights went from 0 to `share`.
+    /// Returns the observed shares of the minutes after the weights went from 0 to `share`.
     fn after(resolvers: &mut ResolverCaches, share: f64, minutes: i64) -> Vec<f64> {
         (0..minutes)
             .map(|minute| resolvers.minute(minute * MINUTE, &[share; TRACKS])[0])
@@ -196,7 +203,8 @@ mod tests {
         assert!(observed[20] > 0.999);
     }
 
-    /// The standard deviation of the observed share, with so many caches and a share of 0.3 by the weights.
+    /// Returns the standard deviation of the observed share, for this number of caches and a share of 0.3 by the
+    /// weights.
     fn spread(count: u16) -> f64 {
         let spec = scenario::Resolvers {
             count,

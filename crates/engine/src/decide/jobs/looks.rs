@@ -1,4 +1,5 @@
-//! Readings of jobs: when they are taken, and what holds without them. A job that was not read is not taken to be well.
+//! Readings of jobs: when they are needed, and the holds without them. A job that was not read is never taken to be
+//! well.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,14 +9,17 @@ use crate::hold::HoldReason;
 use crate::jobs::{HalfId, HalfLook, JobSide, JobSwitch, JobTurn};
 use crate::state::{Phase, State};
 
-/// The greatest age of a reading, from its begin, by which something is decided: it may itself take [`JOB_WITHIN`].
+/// The largest age of a reading by which something is decided, counted from its beginning. The reading itself may take
+/// [`JOB_WITHIN`].
 pub(super) const FRESH: SignedDuration = SignedDuration::from_secs(JOB_WITHIN.as_secs() + 10);
 
-/// The intervals at which jobs are read while they move, and while they rest.
+/// The interval at which jobs are read while they move.
 pub(super) const LOOK_MOVING: SignedDuration = SignedDuration::from_secs(5);
+/// The interval at which jobs are read while they do not move.
 const LOOK_RESTING: SignedDuration = SignedDuration::from_secs(60);
 
-/// Returns true if the jobs must be read now by a process that last began to read them at `looked_at`.
+/// Returns true if this process must read the jobs now. `looked_at` is the time at which its last reading of them
+/// began.
 pub(in crate::decide) fn wants_look(
     state: &State,
     looked_at: Option<Timestamp>,
@@ -39,7 +43,7 @@ pub(in crate::decide) fn wants_look(
     now.duration_since(looked_at) >= every
 }
 
-/// Returns a hold if jobs are not as `wanted`, as far as they could be read.
+/// Returns a hold if a half that was read is not as `wanted`: true for on, false for off. `None` if all are.
 pub(super) fn drift(
     view: &View<'_>,
     switch: &JobSwitch,
@@ -101,7 +105,7 @@ pub(super) fn unseen(view: &View<'_>, switch: &JobSwitch) -> Vec<HoldReason> {
     reasons
 }
 
-/// Returns the hold of a half that cannot be read. Before the start and during a revert a person is paged at once;
+/// Returns the hold of a half that cannot be read. Before the start and during a revert a person is paged at once,
 /// otherwise after the plan's `unknown_for`, as for an alarm.
 pub(super) fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -> HoldReason {
     let since = held_since(view, |reason| {
@@ -119,7 +123,8 @@ pub(super) fn unread(view: &View<'_>, job: &str, side: JobSide, message: &str) -
     }
 }
 
-/// Returns the hold of a half that this process has not read yet: unread if the process before it could not read it either.
+/// Returns the hold of a half that this process has not read yet. If the journal says that it could not be read, that
+/// hold goes on.
 fn unread_before(view: &View<'_>, name: &str, on: JobSide) -> HoldReason {
     let mut held = view.state.held.iter();
     let message = held.find_map(|reason| Some(unread_half(reason, name, on)?.0));
@@ -129,7 +134,8 @@ fn unread_before(view: &View<'_>, name: &str, on: JobSide) -> HoldReason {
     }
 }
 
-/// Returns the message and the time since which this half cannot be read, if the reason is about it.
+/// Returns the message of this half's hold and the time since which it cannot be read. `None` if the reason is about
+/// something else.
 fn unread_half<'a>(
     reason: &'a HoldReason,
     name: &str,
@@ -152,7 +158,8 @@ fn unread_half<'a>(
     }
 }
 
-/// The time since which a reason has held, by the journal; `now` if it has not.
+/// Returns the time since which a reason has held by the journal, or `now` if it has not. `mine` returns that time for
+/// the wanted reason.
 pub(super) fn held_since(
     view: &View<'_>,
     mine: impl Fn(&HoldReason) -> Option<Timestamp>,
@@ -161,7 +168,7 @@ pub(super) fn held_since(
     known.unwrap_or(view.now).min(view.now)
 }
 
-/// Returns the number of runs of a side that are known to be under way, and the names of their jobs.
+/// Returns the number of runs that are known to be under way on a side, and the names of their jobs.
 pub(super) fn still_running(
     view: &View<'_>,
     switch: &JobSwitch,
@@ -179,7 +186,7 @@ pub(super) fn still_running(
     (all, names)
 }
 
-/// A half as last read, whenever that was.
+/// Returns the last reading of a half by this process. `None` if it was not read, or could not be.
 pub(super) fn seen<'a>(view: &View<'a>, half: HalfId) -> Option<&'a HalfLook> {
     view.observation.beside.jobs.get(&half)?.look.as_ref().ok()
 }

@@ -1,4 +1,4 @@
-//! The hold while the jobs move, and readings that are waited for meanwhile.
+//! The holds while the jobs move, and the readings that the switch waits for.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::hold::HoldReason;
 use crate::jobs::{HalfId, HalfLook, JobSide, JobSwitch};
 use crate::state::Phase;
 
-/// The time beyond the plan's `wait` for which both sides may be off before a person is paged. A revert waits no longer
-/// than this for the moment at which the old side would not make up for a firing that has run already.
+/// The time beyond the plan's `wait` for which both sides may be off before a person is paged. It is also the longest
+/// time that a revert waits so that the old side does not repeat a run which the new side did.
 pub(super) const GAP_GRACE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Returns the hold that the jobs move, and how far they have come.
+/// Returns the holds while the jobs move: how far they have come, and what they wait for.
 pub(super) fn moving(view: &View<'_>) -> Decision {
     let jobs = &view.state.jobs;
     let to = jobs.goal.unwrap_or(JobSide::New);
@@ -27,7 +27,8 @@ pub(super) fn moving(view: &View<'_>) -> Decision {
     hold
 }
 
-/// Returns a hold if jobs of the side that is left still run, as last read. If that side was never switched on, none can.
+/// Returns a hold if jobs of this side still ran when they were last read. `None` if none did, or if the side was never
+/// switched on.
 pub(super) fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
     let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
     let since = jobs.both_off_since()?;
@@ -45,7 +46,7 @@ pub(super) fn running(view: &View<'_>, side: JobSide) -> Option<HoldReason> {
     })
 }
 
-/// Returns a hold if both sides have been off for longer than the switch itself takes.
+/// Returns a hold if both sides have been off for longer than the switch itself takes. `None` otherwise.
 pub(super) fn gap(view: &View<'_>) -> Option<HoldReason> {
     let (jobs, switch) = (&view.state.jobs, view.state.plan().jobs.as_ref()?);
     let since = jobs.both_off_since()?;
@@ -64,10 +65,10 @@ pub(super) fn gap(view: &View<'_>) -> Option<HoldReason> {
     }
 }
 
-/// Returns all halves of a side by job, by a reading that began at `since` or later.
+/// Returns all halves of a side by the job's index, from readings that began at `since` or later.
 ///
 /// # Errors
-/// The hold to wait with, if there is no such reading of one of them.
+/// The hold to wait with, if one of the halves has no such reading or cannot be read.
 pub(super) fn looked(
     view: &View<'_>,
     switch: &JobSwitch,

@@ -1,4 +1,4 @@
-//! The evidence: the sum of all looks, in a bounded number of integers.
+//! The evidence of the comparison: the sums over all counted minutes, in a bounded number of integers.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -9,41 +9,41 @@ use super::dispersion::SideCounts;
 use super::fixed::float;
 use super::fixed::rounded;
 
-/// The alternatives that are tested: the new side fails this many times more often than `at_most` allows.
+/// The alternatives that are tested: the new side fails this many times as often as `at_most` allows.
 pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// One minute of traffic on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrafficMinute {
-    /// The minute; seconds are cut off.
+    /// The start of the minute. Seconds are cut off.
     pub minute: Timestamp,
-    /// Requests to the new side.
+    /// The number of requests to the new side.
     pub new_requests: u64,
-    /// Requests to the new side that failed.
+    /// The number of requests to the new side that failed.
     pub new_errors: u64,
-    /// Requests to the old side.
+    /// The number of requests to the old side.
     pub old_requests: u64,
-    /// Requests to the old side that failed.
+    /// The number of requests to the old side that failed.
     pub old_errors: u64,
 }
 
-/// All looks so far. [`super::Test::evidence`] creates it, [`Evidence::with`] adds to it, and it stays below 8 KiB as
-/// JSON, however long the run.
+/// The sums over all minutes so far. [`super::Test::evidence`] creates it, and [`Evidence::with`] adds a minute. It
+/// stays below 8 KiB as JSON, however long the attempt.
 ///
-/// Looks may come in any order within six hours, and in any batches; the result is the same to the last digit. A minute
-/// counts once. A minute that comes more than six hours after a newer one no longer counts: give a batch to
-/// [`Evidence::with_all`], which sorts it.
+/// Minutes may be added in any order within six hours, and in any batches: the result is the same to the last digit. A
+/// minute counts once. A minute that is added more than six hours after a newer one does not count.
+/// [`Evidence::with_all`] sorts a batch first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// The ratio that it is gathered against, in thousandths.
+    /// The ratio that the evidence is for, in thousandths: how many times as often the new side may fail.
     at_most: u32,
-    /// Half-hours of the old side that looks may still be added to, oldest first.
+    /// The half-hours of the old side to which minutes may still be added, oldest first.
     recent: Vec<HalfHour>,
-    /// The dispersion of the errors of all half-hours before them.
+    /// The dispersion of the errors in all older half-hours.
     dispersion: Dispersion,
-    /// Minutes in which both sides had requests, oldest first.
+    /// The hours in which both sides had requests, in spans, oldest first.
     spans: Vec<HourSpan>,
-    /// The first of these minutes, in minutes since 1970.
+    /// The first minute in which both sides had requests, in minutes since 1970. `None` if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     first: Option<i64>,
 }
@@ -51,39 +51,42 @@ pub struct Evidence {
 /// Two neighbouring quarters of an hour of the old side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct HalfHour {
-    /// Half-hours since 1970.
+    /// The number of half-hours since 1970.
     index: i64,
-    /// A bit for each minute that was counted, on either side.
+    /// One bit for each minute that was counted, also if only one side had requests.
     seen: u32,
+    /// The old side's requests in each quarter.
     quarters: [SideCounts; 2],
 }
 
-/// Some hours in which both sides had requests.
+/// One or more hours in which both sides had requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HourSpan {
-    /// Its first hour, in hours since 1970.
+    /// The first hour of the span, in hours since 1970.
     pub(super) hour: i64,
+    /// The new side's requests in the minutes in which both sides had some.
     pub(super) new: SideCounts,
+    /// The old side's requests in the same minutes.
     pub(super) old: SideCounts,
-    /// For each alternative the number to subtract from the logarithm of its odds, in millionths (`mod.rs`).
+    /// For each alternative, the number to subtract from the logarithm of its odds, in millionths (see `mod.rs`).
     pub(super) costs: [i64; ALTERNATIVES.len()],
 }
 
-/// The number of half-hours, counted from the newest, that stay open for late looks.
+/// The number of half-hours, counted from the newest, to which minutes may still be added.
 const RECENT_HALF_HOURS: i64 = 12;
 
-/// A span is merged with its neighbour into one twice as long once it is this many of the longer spans old. So a
-/// fortnight has about 20 spans.
+/// How old a span is when it is merged with its neighbour into one twice as long, in lengths of the longer span. So two
+/// weeks have about 20 spans.
 const SPANS_A_SIZE: i64 = 2;
 
-/// The largest span: 2¹² hours, about half a year.
+/// How often the length of a span can double: 2¹² hours are about half a year.
 const DOUBLINGS_MAX: u32 = 12;
 
-/// The most requests that count in a minute, more than any service has: so nothing overflows in a century.
+/// The largest number of requests that count in a minute. No service has more, and no sum overflows within a century.
 const REQUESTS_MAX: u64 = 1_000_000_000;
 
 impl Evidence {
-    /// No evidence yet, against this ratio in thousandths.
+    /// Returns empty evidence for a ratio in thousandths.
     pub(super) fn new(at_most: u32) -> Self {
         Self {
             at_most,
@@ -94,7 +97,7 @@ impl Evidence {
         }
     }
 
-    /// The evidence with one more minute; unchanged if the minute was counted before.
+    /// Returns the evidence with one more minute. It is unchanged if that minute was counted before.
     #[must_use]
     pub fn with(&self, look: &TrafficMinute) -> Self {
         let mut evidence = self.clone();
@@ -102,7 +105,7 @@ impl Evidence {
         evidence
     }
 
-    /// The evidence with many more minutes, in any order.
+    /// Returns the evidence with many more minutes, in any order.
     #[must_use]
     pub fn with_all(&self, looks: &[TrafficMinute]) -> Self {
         let mut sorted = looks.to_vec();
@@ -114,7 +117,7 @@ impl Evidence {
         evidence
     }
 
-    /// Adds a minute. If there are two looks at one minute, the first one counts.
+    /// Adds a minute. If a minute is added twice, the first time counts.
     pub fn add(&mut self, look: &TrafficMinute) {
         let minute = look.minute.as_second().div_euclid(60);
         let new = side(look.new_requests, look.new_errors);
@@ -128,22 +131,23 @@ impl Evidence {
         }
     }
 
-    /// The ratio that it is gathered against, in thousandths.
+    /// Returns the ratio that the evidence is for, in thousandths.
     pub(super) fn at_most(&self) -> u32 {
         self.at_most
     }
 
-    /// The first minute in which both sides had requests.
+    /// Returns the first minute in which both sides had requests. `None` if there is none.
     pub(super) fn first(&self) -> Option<Timestamp> {
         let second = self.first?.checked_mul(60)?;
         Timestamp::from_second(second).ok()
     }
 
+    /// Returns the hours in which both sides had requests, in spans.
     pub(super) fn spans(&self) -> &[HourSpan] {
         &self.spans
     }
 
-    /// The number of errors that count as one ([`Dispersion::assumed`]).
+    /// Returns the number of errors that count as one ([`Dispersion::assumed`]).
     pub(super) fn dispersion(&self) -> f64 {
         let mut all = self.dispersion;
         for half_hour in &self.recent {
@@ -153,7 +157,8 @@ impl Evidence {
         all.assumed()
     }
 
-    /// Opens a half-hour, and closes those that are now too old. Returns false if it is too old itself.
+    /// Opens a half-hour for minutes, and closes those that are now too old. Returns false if the half-hour is too old
+    /// itself.
     fn open(&mut self, index: i64) -> bool {
         let newest = self
             .recent
@@ -179,7 +184,7 @@ impl Evidence {
         true
     }
 
-    /// Counts a minute of the old side. Returns false if it was counted before.
+    /// Counts a minute of the old side. Returns false if the minute was counted before.
     fn count_minute(&mut self, minute: i64, old: SideCounts) -> bool {
         let index = minute.div_euclid(30);
         let Ok(place) = self.recent.binary_search_by_key(&index, |half| half.index) else {
@@ -215,7 +220,7 @@ impl Evidence {
         }
     }
 
-    /// Merges the spans that belong together once `newest` has been seen.
+    /// Merges spans that belong together, as soon as the hour `newest` has come.
     fn merge_spans(&mut self, newest: i64) {
         let mut merged: Vec<HourSpan> = Vec::with_capacity(self.spans.len() + 1);
         for mut span in self.spans.drain(..) {
@@ -230,6 +235,7 @@ impl Evidence {
 }
 
 impl HourSpan {
+    /// Adds the counts of another span.
     pub(super) fn add(&mut self, other: &Self) {
         self.new.add(other.new);
         self.old.add(other.old);
@@ -239,8 +245,8 @@ impl HourSpan {
     }
 }
 
-/// Requests and errors of a minute. If there are more errors than requests (a load balancer leaves requests that it
-/// rejects itself out of `RequestCount`), all requests failed.
+/// Returns the counts of a side in a minute. If there are more errors than requests, all requests failed: a load
+/// balancer leaves requests that it rejects itself out of `RequestCount`.
 fn side(requests: u64, errors: u64) -> SideCounts {
     let errors = errors.min(REQUESTS_MAX);
     SideCounts {
@@ -249,8 +255,8 @@ fn side(requests: u64, errors: u64) -> SideCounts {
     }
 }
 
-/// The first hour of the span that an hour belongs to, once `newest` has been seen. It depends on nothing else, and
-/// spans are only merged, never split, so the order of looks makes no difference.
+/// Returns the first hour of the span that an hour belongs to, as soon as the hour `newest` has come. It depends on
+/// nothing else, and spans are only merged and never split. So the order of minutes makes no difference.
 fn first_hour(hour: i64, newest: i64) -> i64 {
     let mut first = hour;
     for doubling in 1..=DOUBLINGS_MAX {
@@ -264,7 +270,7 @@ fn first_hour(hour: i64, newest: i64) -> i64 {
     first
 }
 
-/// The cost of a minute's errors for each alternative: see `mod.rs`.
+/// Returns the cost of a minute's errors for each alternative (see `mod.rs`).
 fn costs(at_most: u32, new: SideCounts, old: SideCounts) -> [i64; ALTERNATIVES.len()] {
     let at_most = f64::from(at_most) / 1_000.0;
     let errors = float(new.errors + old.errors);

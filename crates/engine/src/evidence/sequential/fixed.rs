@@ -1,10 +1,10 @@
-//! Converts floating point to integers and back. Sums are kept in integers, because these do not depend on the order of
-//! the summands.
+//! Converts floating point to integers and back. Sums are stored in integers, because these do not depend on the order
+//! of the terms.
 
-/// The largest number; larger ones are cut off. No measured number comes near it.
+/// The largest size of a number. Larger ones are cut off; no measured number comes near it.
 const LARGEST: f64 = 4.0e18;
 
-/// The nearest integer. NaN becomes 0, and numbers that are too large are cut off.
+/// Returns the nearest integer. NaN becomes 0, and numbers that are too large are cut off.
 pub(super) fn rounded(number: f64) -> i64 {
     let size = number.abs().round();
     if size.is_nan() || size < 1.0 {
@@ -27,19 +27,19 @@ pub(super) fn rounded(number: f64) -> i64 {
     }
 }
 
-/// The nearest natural number.
+/// Returns the nearest integer that is not negative.
 pub(in crate::evidence) fn natural(number: f64) -> u64 {
     u64::try_from(rounded(number)).unwrap_or(0)
 }
 
-/// The number in floating point, exact to 53 bits.
+/// Returns the number in floating point, exact to 53 bits.
 pub(in crate::evidence) fn float(number: u64) -> f64 {
     let halves = [number >> 32, number & 0xffff_ffff];
     let [high, low] = halves.map(|half| f64::from(u32::try_from(half).unwrap_or(u32::MAX)));
     high * 4_294_967_296.0 + low
 }
 
-/// The number in floating point, exact to 53 bits.
+/// Returns the number in floating point, exact to 53 bits.
 pub(super) fn signed(number: i64) -> f64 {
     let size = float(number.unsigned_abs());
     if number.is_negative() { -size } else { size }

@@ -1,4 +1,4 @@
-//! The judgement of the test, with its numbers and one line of words.
+//! The judgement of the test, with its numbers and one line of text.
 
 use std::fmt;
 
@@ -13,41 +13,42 @@ use super::fixed::float;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "judgement", rename_all = "snake_case")]
 pub enum Judgement {
-    /// Enough was seen, and the new side is not worse.
+    /// There was enough evidence, and the new side is not worse.
     Pass(Numbers),
     /// The new side is worse, and not by chance.
     Fail(Numbers),
-    /// Too little was seen to judge.
+    /// There was too little evidence to judge.
     NotJudged(Numbers),
 }
 
-/// The numbers behind a judgement. Integers, so that they can be compared and journaled.
+/// The numbers behind a judgement. They are integers, so that they can be compared and journaled.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Numbers {
-    /// The new side, in the minutes in which both sides had requests: since `since` for a failure, else of all time.
+    /// The new side's counts, in the minutes in which both sides had requests. For a failure since `since`, otherwise
+    /// of the whole attempt.
     pub new: SideCounts,
-    /// The old side, in the same minutes.
+    /// The old side's counts, in the same minutes.
     pub old: SideCounts,
-    /// The hour in which these minutes began; `None` if there are none. For a failure: the hour since which the new
+    /// The hour in which these minutes began. `None` if there are none. For a failure: the hour since which the new
     /// side has most likely been worse.
     pub since: Option<Timestamp>,
-    /// How many times as often the new side failed, in thousandths; `None` if the old side did not fail at all.
+    /// How many times as often the new side failed, in thousandths. `None` if the old side did not fail at all.
     pub times: Option<u64>,
-    /// How many times as often it may fail, in thousandths.
+    /// How many times as often the new side may fail, in thousandths.
     pub at_most: u64,
     /// The odds against chance, to one.
     pub odds: u64,
-    /// The odds at which it fails, to one.
+    /// The odds at which the test fails, to one.
     pub odds_needed: u64,
     /// The number of errors that count as one because they come in bursts, in thousandths.
     pub dispersion: u64,
-    /// The requests of the new side in all that are needed to judge it; `None` if it is judged, or if that is not
-    /// known.
+    /// The number of the new side's requests, in all, that are needed to judge it. `None` if it is judged, or if that
+    /// is not known.
     pub requests_needed: Option<u64>,
 }
 
 impl Judgement {
-    /// The numbers.
+    /// Returns the numbers behind this judgement.
     pub fn numbers(&self) -> &Numbers {
         match self {
             Self::Pass(numbers) | Self::Fail(numbers) | Self::NotJudged(numbers) => numbers,
@@ -55,7 +56,7 @@ impl Judgement {
     }
 }
 
-/// The largest odds that are shown: larger ones convince no one more.
+/// The largest odds that are shown. Larger ones convince nobody more.
 const ODDS_SHOWN_MAX: u64 = 1_000_000;
 
 impl fmt::Display for Judgement {
@@ -107,6 +108,7 @@ impl fmt::Display for Judgement {
     }
 }
 
+/// Writes how many times as often the new side failed.
 fn compared(f: &mut fmt::Formatter<'_>, numbers: &Numbers) -> fmt::Result {
     if numbers.new.errors == 0 {
         return f.write_str("new does not fail at all");
@@ -121,7 +123,7 @@ fn compared(f: &mut fmt::Formatter<'_>, numbers: &Numbers) -> fmt::Result {
     }
 }
 
-/// A share of requests, to two significant digits.
+/// Returns a fraction of requests in percent, with two significant digits.
 fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     if percent == 0.0 {
@@ -137,7 +139,7 @@ fn percent(rate: f64) -> String {
     "0.00001 %".to_owned()
 }
 
-/// A factor, with one decimal; with two if it would round to less than 1; without decimals from 10 on.
+/// Returns a factor with one decimal. It has two decimals if it would round to less than 1, and none from 10 on.
 fn decimal(number: f64) -> String {
     if number >= 9.95 {
         return format!("{number:.0}");
@@ -148,7 +150,7 @@ fn decimal(number: f64) -> String {
     format!("{number:.1}")
 }
 
-/// A number of requests, in round figures.
+/// Returns a number of requests in round figures.
 fn count(number: u64) -> String {
     let number = float(number);
     let scales = [
@@ -170,7 +172,7 @@ fn count(number: u64) -> String {
     grouped(super::fixed::natural(number))
 }
 
-/// A number of requests that is not known exactly: rounded up to two digits.
+/// Returns a number of requests that is not known exactly, rounded up to two digits.
 fn estimate(number: u64) -> String {
     let mut unit = 1;
     while number / unit >= 100 {
@@ -179,7 +181,7 @@ fn estimate(number: u64) -> String {
     count(number.div_ceil(unit).saturating_mul(unit))
 }
 
-/// An integer with commas.
+/// Returns an integer with commas between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
