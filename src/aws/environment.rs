@@ -19,7 +19,7 @@ pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct UnfitVariable {
     /// The name of the variable.
     pub name: String,
-    /// The problem with the value. The text follows the name, as in "AWS_REGION is not the name of a region".
+    /// The problem with the value. The text follows the name, as in "`AWS_REGION` is not the name of a region".
     pub problem: String,
     /// The remedy, as an instruction.
     pub remedy: String,

@@ -200,10 +200,9 @@ fn is_met(operator: &str, wanted: &[&str], values: Option<&BTreeSet<String>>) ->
 fn is_like(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
-        (None, Some(_)) => false,
         (Some((b'*', rest)), None) => is_like(rest, text),
         (Some((b'*', rest)), Some((_, tail))) => is_like(rest, text) || is_like(pattern, tail),
-        (Some(_), None) => false,
+        (None, Some(_)) | (Some(_), None) => false,
         (Some((wanted, rest)), Some((found, tail))) => {
             (*wanted == b'?' || wanted == found) && is_like(rest, tail)
         }

@@ -79,16 +79,7 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
     }
     block_on(async {
         let within = args.timeout.try_into().unwrap_or_default();
-        let desk = match tokio::time::timeout(within, Desk::open(context)).await {
-            Ok(desk) => desk,
-            Err(_) => {
-                Err(JournalError::Down("it was not read within `--timeout`".to_owned()).into())
-            }
-        };
-        if desk.is_err() {
-            context.note(WITHOUT_JOURNAL)?;
-        }
-        let mut desk = desk?;
+        let mut desk = open_within(context, within).await?;
         if let Some(reason) = &args.reason
             && reason.ends_with(SHORTENED)
         {
@@ -143,6 +134,21 @@ pub fn run(context: &mut Context<'_>, args: &Rollback, output: &Output) -> Resul
         let told = damaged.tell(context, &desk, args, dns.as_ref()).await?;
         Ok(gone?.max(told))
     })
+}
+
+/// Opens and reads the journal. If that fails, names the way back that needs none.
+///
+/// # Errors
+/// It does not exist, cannot be read, or does not answer in time.
+async fn open_within(context: &mut Context<'_>, within: Duration) -> Result<Desk> {
+    let desk = match tokio::time::timeout(within, Desk::open(context)).await {
+        Ok(desk) => desk,
+        Err(_) => Err(JournalError::Down("it was not read within `--timeout`".to_owned()).into()),
+    };
+    if desk.is_err() {
+        context.note(WITHOUT_JOURNAL)?;
+    }
+    desk
 }
 
 /// Journals the requests of cutovers whose streams are not damaged, and sends their traffic back.

@@ -352,9 +352,12 @@ async fn put_cursors(
     Ok(stored)
 }
 
-/// Notes whether a cursor was stored.
+/// The number of a cursor, and whether it was stored.
+type CursorPut = (usize, Result<bool, JournalError>);
+
+/// Notes whether a cursor was stored. `None` if none was under way.
 fn note_cursor(
-    ended: Option<Result<(usize, Result<bool, JournalError>), JoinError>>,
+    ended: Option<Result<CursorPut, JoinError>>,
     stored: &mut [bool],
 ) -> Result<(), JournalError> {
     let Some(ended) = ended else {
