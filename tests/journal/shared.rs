@@ -20,8 +20,10 @@ use cutover::ports::Heartbeat;
 use cutover::ports::Journal;
 use cutover::ports::JournalError;
 use cutover::ports::Position;
+use cutover::ports::SlotField;
 use cutover::ports::SlotItem;
 use cutover::ports::Slots;
+use cutover::ports::StorageReport;
 use cutover::sim::slots::MemorySlots;
 use cutover::sim::slots::SlotFault;
 use jiff::SignedDuration;
@@ -245,19 +247,11 @@ async fn an_item_that_is_cut_off_or_newer_is_not_read() {
     for (name, value, says) in [
         (
             "data",
-            cutover::ports::SlotField::Bytes(vec![1, 2, 3]),
+            SlotField::Bytes(vec![1, 2, 3]),
             "cannot be unpacked",
         ),
-        (
-            "version",
-            cutover::ports::SlotField::Number(2),
-            "a newer cutover wrote it",
-        ),
-        (
-            "hash",
-            cutover::ports::SlotField::Number(2),
-            "it has no hash",
-        ),
+        ("version", SlotField::Number(2), "a newer cutover wrote it"),
+        ("hash", SlotField::Number(2), "it has no hash"),
     ] {
         let slots = five_appends().await;
         let mut item = log_item(&slots, 4).await;
@@ -571,4 +565,109 @@ async fn a_quiet_month_of_a_thousand_services_with_two_controllers_costs_less_th
     let micro_dollars_an_hour = (part.read_units * 125 + part.write_units * 625) * 6 / 1_000;
     let dollars_a_month = micro_dollars_an_hour * 730 / 1_000_000;
     assert!(dollars_a_month < 9, "US$ {dollars_a_month}: {part:?}");
+}
+
+/// Breaks an item in one way.
+fn broken(rng: &mut fastrand::Rng, item: &SlotItem) -> SlotItem {
+    let mut item = item.clone();
+    let names: Vec<String> = item.fields.keys().cloned().collect();
+    let name = names[rng.usize(0..names.len())].clone();
+    match rng.u8(0..6) {
+        0 => drop(item.fields.remove(&name)),
+        1 => drop(item.fields.insert(name, SlotField::Number(rng.u64(..)))),
+        2 => drop(
+            item.fields
+                .insert(name, SlotField::Text("\u{0}".repeat(rng.usize(0..9)))),
+        ),
+        3 => {
+            let bytes: Vec<u8> = (0..rng.usize(0..300)).map(|_| rng.u8(..)).collect();
+            item.fields.insert(name, SlotField::Bytes(bytes));
+        }
+        4 => {
+            item.fields
+                .insert("parts".to_owned(), SlotField::Number(rng.u64(0..300)));
+        }
+        _ => {
+            if let Some(SlotField::Bytes(bytes)) = item.fields.get_mut("data") {
+                let at = rng.usize(0..bytes.len());
+                bytes[at] ^= 1 << rng.u8(0..8);
+            }
+        }
+    }
+    item
+}
+
+#[tokio::test]
+async fn an_item_that_is_broken_in_any_way_is_refused_or_makes_no_difference() {
+    let slots = MemorySlots::new();
+    let writer = journal(&slots);
+    long_history(&writer, 2_300).await;
+    let mut beat = heartbeat("a", 0);
+    beat.ended = true;
+    writer.beat(&beat).await.unwrap();
+    let (expected, _) = journal(&slots).read_after(Position(0)).await.unwrap();
+    let items = slots.items();
+    let mut rng = fastrand::Rng::with_seed(11);
+    let (mut refused, mut read) = (0, 0);
+    for _ in 0..80 {
+        // Most items are appends, and few are packs and heartbeats.
+        let from = if rng.bool() { items.len() - 4 } else { 0 };
+        let item = &items[rng.usize(from..items.len())];
+        slots.tamper(&item.partition, &item.sort, Some(broken(&mut rng, item)));
+        let fresh = journal(&slots);
+        drop(fresh.heartbeats().await.unwrap());
+        match fresh.read_after(Position(0)).await {
+            Ok((entries, _)) => {
+                assert_eq!(entries, expected);
+                read += 1;
+            }
+            Err(JournalError::Unusable(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+        slots.tamper(&item.partition, &item.sort, Some(item.clone()));
+    }
+    assert!(refused > 3 && read > 10, "{refused} refused, {read} read");
+}
+
+#[tokio::test]
+async fn a_check_reads_the_log_itself_and_finds_packs_that_do_not_fit() {
+    let slots = MemorySlots::new();
+    let writer = journal(&slots);
+    long_history(&writer, 4_500).await;
+    for secs in 0..3 {
+        let mut beat = heartbeat("a", secs);
+        beat.ended = true;
+        writer.beat(&beat).await.unwrap();
+    }
+    let mut packs = slots.items();
+    packs.retain(|item| item.partition == "J/pack");
+    let appends = slots.items().len() - packs.len() - 1;
+    let appends = u64::try_from(appends).unwrap();
+    let whole = StorageReport::Table {
+        appends,
+        packs: u64::try_from(packs.len()).unwrap(),
+        spoiled_packs: Vec::new(),
+    };
+    assert_eq!(journal(&slots).verify().await, Ok(whole));
+    let second = packs[1].clone();
+    let data = packs[0].bytes("data").unwrap().to_vec();
+    slots.tamper(
+        "J/pack",
+        &second.sort,
+        Some(second.clone().with_bytes("data", data)),
+    );
+    let spoiled = StorageReport::Table {
+        appends,
+        packs: u64::try_from(packs.len()).unwrap() - 1,
+        spoiled_packs: vec![second.sort.parse().unwrap()],
+    };
+    assert_eq!(journal(&slots).verify().await, Ok(spoiled));
+    // A change below a pack is not seen by those who read the pack, but by a check.
+    let third = log_item(&slots, 3).await;
+    let changed = third.clone().with_text("append_id", "another");
+    slots.tamper("J/log", &third.sort, Some(changed));
+    let Err(JournalError::Unusable(why)) = journal(&slots).verify().await else {
+        panic!("it is found whole");
+    };
+    assert!(why.contains("append 3 was changed"), "{why}");
 }

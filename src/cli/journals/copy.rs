@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
@@ -21,14 +22,19 @@ use crate::ports::{
     APPEND_EVENTS_MAX, Append, Clock, Cursor, Journal, JournalError, NewEntry, Position,
 };
 
+/// The most tries to append the same entries to the copy.
+const APPEND_TRIES_MAX: u32 = 5;
+/// The time between two of them.
+const APPEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// The content of a journal. Heartbeats are not part of it.
 #[derive(Debug, PartialEq, Eq)]
-struct Contents {
+struct JournalContents {
     entries: Vec<Envelope>,
     cursors: Vec<Cursor>,
 }
 
-impl Contents {
+impl JournalContents {
     async fn read(journal: &dyn Journal) -> Result<Self, JournalError> {
         let (entries, _) = journal.read_after(Position(0)).await?;
         let mut cursors = journal.cursors().await?;
@@ -48,8 +54,15 @@ pub(super) async fn run(context: &mut Context<'_>, args: &JournalCopy) -> Result
     if args.from == args.to {
         return Err(Expected::usage("a journal cannot be copied onto itself", None).into());
     }
+    for url in [&args.from, &args.to] {
+        if url == "memory:" {
+            let what = "a journal in memory ends with this command, so it cannot be copied";
+            let hint = "write `sqlite:PATH` or `dynamodb:TABLE`";
+            return Err(Expected::usage(what, Some(hint)).into());
+        }
+    }
     let from = opened(&args.from, Open::ReadOnly).await?;
-    let contents = Contents::read(from.as_ref()).await?;
+    let contents = JournalContents::read(from.as_ref()).await?;
     must_be_quiet(context, from.as_ref(), &contents, &args.from).await?;
     let to = opened(&args.to, Open::Create).await?;
     must_be_empty(to.as_ref(), &args.to).await?;
@@ -96,7 +109,7 @@ async fn opened(url: &str, mode: Open) -> Result<Arc<dyn Journal>> {
 async fn must_be_quiet(
     context: &Context<'_>,
     from: &dyn Journal,
-    contents: &Contents,
+    contents: &JournalContents,
     url: &str,
 ) -> Result<()> {
     let now = context.clock.now();
@@ -144,7 +157,7 @@ fn in_use(reason: String) -> anyhow::Error {
 }
 
 async fn must_be_empty(to: &dyn Journal, url: &str) -> Result<()> {
-    let there = Contents::read(to).await?;
+    let there = JournalContents::read(to).await?;
     let beats = to.heartbeats().await?;
     if there.entries.is_empty() && there.cursors.is_empty() && beats.is_empty() {
         return Ok(());
@@ -156,7 +169,7 @@ async fn must_be_empty(to: &dyn Journal, url: &str) -> Result<()> {
 }
 
 /// Appends everything to an empty journal, in the same order and under the same numbers.
-async fn write(to: &dyn Journal, contents: &Contents) -> Result<()> {
+async fn write(to: &dyn Journal, contents: &JournalContents) -> Result<()> {
     let mut heads: BTreeMap<CutoverName, u64> = BTreeMap::new();
     for entries in contents.entries.chunks(APPEND_EVENTS_MAX) {
         let mut append = Append {
@@ -178,7 +191,7 @@ async fn write(to: &dyn Journal, contents: &Contents) -> Result<()> {
             });
         }
         append.expect.extend(expected);
-        to.append(append).await?;
+        append_patiently(to, append).await?;
     }
     for cursor in &contents.cursors {
         if to.put_cursors(std::slice::from_ref(cursor)).await? != [true] {
@@ -190,6 +203,21 @@ async fn write(to: &dyn Journal, contents: &Contents) -> Result<()> {
     Ok(())
 }
 
+/// Appends, and tries again if the journal is down. An append that was written although its reply was lost is not written
+/// twice.
+async fn append_patiently(to: &dyn Journal, append: Append) -> Result<(), JournalError> {
+    for _ in 1..APPEND_TRIES_MAX {
+        match to.append(append.clone()).await {
+            Err(JournalError::Down(why)) => {
+                tracing::warn!("the copy goes on in a second: {why}");
+                tokio::time::sleep(APPEND_AGAIN_AFTER).await;
+            }
+            answer => return answer.map(drop),
+        }
+    }
+    to.append(append).await.map(drop)
+}
+
 /// Reads both journals again.
 ///
 /// # Errors
@@ -197,11 +225,11 @@ async fn write(to: &dyn Journal, contents: &Contents) -> Result<()> {
 async fn compare(
     from: &Arc<dyn Journal>,
     to: &Arc<dyn Journal>,
-    contents: &Contents,
+    contents: &JournalContents,
     args: &JournalCopy,
 ) -> Result<()> {
     let (source, target) = (&args.from, &args.to);
-    if Contents::read(from.as_ref()).await? != *contents {
+    if JournalContents::read(from.as_ref()).await? != *contents {
         return Err(anyhow!(
             "{source} changed during the copy, so {target} is not complete: stop all controllers, and copy to another place"
         ));
@@ -216,7 +244,7 @@ async fn compare(
             ..entry.clone()
         });
     }
-    let copy = Contents::read(copied.as_ref()).await?;
+    let copy = JournalContents::read(copied.as_ref()).await?;
     if copy.entries != expected || copy.cursors != contents.cursors {
         return Err(anyhow!(
             "{target} is not the same as {source}: do not use it, and copy to another place"
