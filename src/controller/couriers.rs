@@ -9,6 +9,7 @@
 //! If many cutovers page for one cause, a channel gets one message for all of them: the first one goes out at once and
 //! names all that wait then, and those that follow within [`TOGETHER_WITHIN`] are the next message.
 
+mod leg;
 mod round_trip;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,8 +25,9 @@ use crate::engine::hold::HoldReason;
 use crate::engine::notify::{Channel, Notice, Via};
 use crate::engine::units::{ControllerId, CutoverName};
 
+use leg::{Load, QueueKey, Report, ToldEntries, backoff};
 pub(super) use round_trip::CLAIM_FOR;
-use round_trip::{DeliveryRun, Load, QueueKey, Report, ToldEntries};
+use round_trip::DeliveryRun;
 
 /// The most messages that are sent to one channel at once, over all streams: a fleet that reverts must not look like an
 /// attack.
@@ -334,7 +336,7 @@ impl ChannelQueue {
         self.waiting.retain(|notice| !told.has(notice.entry.seq));
         let mut wait = report.again_after;
         if report.journal_down {
-            let asks_again_after = round_trip::backoff(self.journal_failures, None);
+            let asks_again_after = backoff(self.journal_failures, None);
             wait = wait.max(Some(asks_again_after.min(JOURNAL_AGAIN_WITHIN)));
             self.journal_failures = self.journal_failures.saturating_add(1);
         } else {

@@ -19,8 +19,10 @@ fn desk_with_history() -> Desk {
             told: revision * 2,
             ..Cursor::new("web".into(), "sns x".to_owned())
         };
-        let put = desk.runtime.block_on(journal.put_cursor(&cursor));
-        assert_eq!(put, Ok(true));
+        let put = desk
+            .runtime
+            .block_on(journal.put_cursors(std::slice::from_ref(&cursor)));
+        assert_eq!(put, Ok(vec![true]));
     }
     desk
 }
