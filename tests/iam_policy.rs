@@ -420,7 +420,12 @@ fn a_journal_in_dynamodb_is_one_table_and_its_own_keys() {
     let policy = printed(&program, &["plan.yaml"]);
     let items = statement(&policy, "UseJournal");
     assert_eq!(items["Resource"], arn);
-    let actions = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"];
+    let actions = [
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+    ];
     assert_eq!(texts(&items["Action"]), actions);
     let like = "ForAllValues:StringLike";
     assert_eq!(demanded(items, like, "dynamodb:LeadingKeys"), ["prod/*"]);

@@ -41,8 +41,6 @@ const ALL_LIKE: &str = "ForAllValues:StringLike";
 const ABSENT: &str = "Null";
 /// The event bus and the schedule group without a name of their own.
 const DEFAULT: &str = "default";
-/// The name of a journal whose URL names only the table.
-const JOURNAL_DEFAULT: &str = "cutover";
 const WRITE_WEIGHTS: &str = "WriteWeights";
 const PASS_SCHEDULE_ROLES: &str = "PassScheduleRoles";
 
@@ -121,43 +119,27 @@ pub struct JournalTable {
 }
 
 impl JournalTable {
-    /// Reads `dynamodb:TABLE[/JOURNAL][?region=REGION&role_arn=ARN]`. Returns none for the URL of any other journal.
+    /// Returns a journal in a table. `region` and `role_arn` are those of its URL, if it names them.
     ///
     /// # Errors
-    /// A name, the region or the role cannot be one; the text says which.
-    pub fn from_url(url: &str) -> Result<Option<Self>, String> {
-        let Some(rest) = url.strip_prefix("dynamodb:") else {
-            return Ok(None);
-        };
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (table, journal) = place.split_once('/').unwrap_or((place, JOURNAL_DEFAULT));
-        let (mut region, mut role_arn) = (None, None);
-        for pair in query.split('&') {
-            match pair.split_once('=') {
-                Some(("region", value)) => region = Some(value.to_owned()),
-                Some(("role_arn", value)) => role_arn = Some(value.to_owned()),
-                // No other parameter changes what has to be allowed.
-                Some(_) | None => {}
-            }
-        }
-        for name in [table, journal].into_iter().chain(region.as_deref()) {
-            if !is_plain(name) {
-                return Err(format!(
-                    "`{name}` is neither a table, a journal nor a region"
-                ));
-            }
-        }
+    /// The role is not the ARN of one role.
+    pub fn new(
+        table: &str,
+        journal: &str,
+        region: Option<String>,
+        role_arn: Option<String>,
+    ) -> Result<Self, String> {
         if let Some(arn) = &role_arn
             && !is_role(arn)
         {
             return Err(format!("`{arn}` is not the ARN of an IAM role"));
         }
-        Ok(Some(Self {
+        Ok(Self {
             table: table.to_owned(),
             journal: journal.to_owned(),
             account: Account::new(role_arn, None, region.as_deref()),
             region,
-        }))
+        })
     }
 
     fn statements(&self, role: PolicyRole) -> Vec<Statement> {
@@ -169,14 +151,20 @@ impl JournalTable {
             self.table
         );
         let items: &[&str] = match role {
-            PolicyRole::Controller | PolicyRole::BreakGlass => {
-                &["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"]
-            }
+            PolicyRole::Controller | PolicyRole::BreakGlass => &[
+                "dynamodb:DeleteItem",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:Query",
+            ],
             PolicyRole::ReadOnly => &["dynamodb:GetItem", "dynamodb:Query"],
             PolicyRole::Create => {
                 let actions = [
                     "dynamodb:CreateTable",
+                    "dynamodb:DescribeContinuousBackups",
                     "dynamodb:DescribeTable",
+                    "dynamodb:GetItem",
+                    "dynamodb:PutItem",
                     "dynamodb:TagResource",
                     "dynamodb:UpdateContinuousBackups",
                 ];
@@ -192,15 +180,7 @@ impl JournalTable {
     }
 }
 
-/// Returns true if the text is a name of DynamoDB or of a region. It must have no wildcard, because it becomes part of a
-/// policy. Source: Amazon DynamoDB Developer Guide, "Naming rules".
-fn is_plain(name: &str) -> bool {
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    plain && !name.is_empty()
-}
-
+/// Returns true for the ARN of one role. It becomes part of a policy, so it has no wildcard.
 fn is_role(arn: &str) -> bool {
     arn.starts_with("arn:")
         && arn.contains(":role/")
@@ -727,18 +707,10 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_would_open_the_policy_is_refused() {
-        assert_eq!(JournalTable::from_url("sqlite:journal.db"), Ok(None));
-        for url in [
-            "dynamodb:",
-            "dynamodb:*",
-            "dynamodb:table/*",
-            "dynamodb:table/",
-            "dynamodb:table?region=*",
-            "dynamodb:table?role_arn=*",
-            "dynamodb:table?role_arn=arn:aws:iam::111111111111:role/*",
-        ] {
-            assert!(JournalTable::from_url(url).is_err(), "{url}");
+    fn a_role_that_would_open_the_policy_is_refused() {
+        for role in ["*", "arn:aws:iam::111111111111:role/*"] {
+            let table = JournalTable::new("table", "main", None, Some(role.to_owned()));
+            assert!(table.is_err(), "{role}");
         }
     }
 }

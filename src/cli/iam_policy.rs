@@ -13,6 +13,7 @@ use super::plans;
 use crate::aws::{JournalTable, Policy, PolicyNames, PolicyRole, policies};
 use crate::engine::lists;
 use crate::engine::plan::Plan;
+use crate::journal::JournalUrl;
 use crate::report::text;
 
 /// The word for the environment's own credentials.
@@ -71,14 +72,18 @@ pub fn run(context: &mut Context<'_>, args: &IamPolicy) -> Result<Exit> {
 /// Returns the table of the journal; none if the journal is not in DynamoDB.
 fn table(journal: &str, role: PolicyRole) -> Result<Option<JournalTable>> {
     let hint = "write for example `--journal 'dynamodb:cutover?region=eu-west-1'`";
-    let table = JournalTable::from_url(journal)
-        .map_err(|why| Expected::usage(format!("`{journal}`: {why}"), Some(hint)))?;
-    if table.is_none() && role == PolicyRole::Create {
+    if let Ok(JournalUrl::Table(url)) = JournalUrl::parse(journal) {
+        let table = JournalTable::new(&url.table, &url.journal, url.region, url.role_arn);
+        let table =
+            table.map_err(|why| Expected::usage(format!("`{journal}`: {why}"), Some(hint)))?;
+        return Ok(Some(table));
+    }
+    if role == PolicyRole::Create {
         let message =
             format!("the journal `{journal}` is not in DynamoDB, so it has no table to create");
         return Err(Expected::usage(message, Some(hint)).into());
     }
-    Ok(table)
+    Ok(None)
 }
 
 /// Returns the policies to print, each with the credentials that it is for: the one that was asked for, or the only one. A program
