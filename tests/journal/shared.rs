@@ -671,3 +671,42 @@ async fn a_check_reads_the_log_itself_and_finds_packs_that_do_not_fit() {
     };
     assert!(why.contains("append 3 was changed"), "{why}");
 }
+
+/// A partition takes 1,000 write units a second (`DynamoDB` Developer Guide, partitions); a quarter is left to heartbeats and
+/// cursors. A call takes 20 ms at the fastest, and appends of one process go one after the other.
+#[tokio::test]
+async fn the_reverts_of_a_thousand_services_take_few_calls_and_fit_into_a_partition() {
+    const OF_A_REVERT: [&str; 5] = [
+        "revert_intended",
+        "weight_change_submitted",
+        "weights_verified",
+        "baseline_seen",
+        "reverted",
+    ];
+    let slots = MemorySlots::new();
+    let journal = journal(&slots);
+    let mut events = super::examples::events();
+    events.retain(|event| OF_A_REVERT.contains(&event.label()));
+    assert!(events.len() >= OF_A_REVERT.len());
+    for (seq, event) in (0..).zip(&events) {
+        for group in 0..50 {
+            let mut append = Append {
+                expect: Vec::new(),
+                entries: Vec::new(),
+                append_id: format!("controller 0123456789ab-{seq}-{group}"),
+            };
+            for number in 0..20 {
+                let stream = format!("service-{:04}", group * 20 + number);
+                append.expect.push((stream.as_str().into(), seq));
+                append.entries.push(entry(&stream, number, event.clone()));
+            }
+            journal.append(append).await.unwrap();
+        }
+    }
+    let usage = slots.take_usage();
+    let calls = usage.reads + usage.writes;
+    let call_millis = 20;
+    assert!(calls * call_millis <= 60_000, "{usage:?}");
+    let units_a_second = usage.write_units * 1_000 / (usage.writes * call_millis);
+    assert!(units_a_second <= 750, "{units_a_second}: {usage:?}");
+}

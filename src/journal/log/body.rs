@@ -13,9 +13,11 @@ use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::journal::record::StoredEntry;
 
-/// The most bytes that compressed data may have when it is unpacked. An append has at most 20 entries, each with at most
-/// one plan of 1 MiB as text and as JSON.
+/// The most bytes that compressed data may have when it is unpacked.
 pub(super) const UNPACKED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The most bytes of the JSON of one append: 20 entries, each with one plan of 1 MiB as text and as JSON at most.
+pub(super) const APPEND_BYTES_MAX: usize = 48 * 1024 * 1024;
 
 /// Compresses bytes.
 pub(super) fn deflate(bytes: &[u8]) -> Vec<u8> {
@@ -45,9 +47,17 @@ pub(super) fn inflate(packed: &[u8]) -> Result<Vec<u8>, String> {
 /// The JSON of the entries of an append.
 ///
 /// # Errors
-/// An entry cannot be written as JSON.
-pub(super) fn entries_to_json(entries: &[Envelope]) -> Result<Vec<u8>, serde_json::Error> {
-    serde_json::to_vec(entries)
+/// An entry cannot be written as JSON, or there are more than [`APPEND_BYTES_MAX`] bytes.
+pub(super) fn entries_to_json(entries: &[Envelope]) -> Result<Vec<u8>, String> {
+    let json = serde_json::to_vec(entries)
+        .map_err(|error| format!("this cannot be written as JSON: {error}"))?;
+    if json.len() > APPEND_BYTES_MAX {
+        return Err(format!(
+            "an append of {} bytes; at most {APPEND_BYTES_MAX} are written at once",
+            json.len()
+        ));
+    }
+    Ok(json)
 }
 
 /// An entry as it is stored: an [`Envelope`] whose event is read later.

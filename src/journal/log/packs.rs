@@ -151,11 +151,12 @@ pub(super) async fn pack(
             put_framed(&mut framed, item.append_id.as_bytes());
             put_framed(&mut framed, &item.json);
         }
-        let data = if framed.len() <= UNPACKED_BYTES_MAX {
-            deflate(&framed)
-        } else {
-            framed
-        };
+        // A single append always fits, if need be with parts.
+        if framed.len() > UNPACKED_BYTES_MAX && count > 1 {
+            count /= 2;
+            continue;
+        }
+        let data = deflate(&framed);
         if data.len() > INLINE_BYTES_MAX && count > 1 {
             count /= 2;
             continue;

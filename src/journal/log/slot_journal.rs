@@ -237,9 +237,7 @@ impl SharedLog {
         if sealed.is_empty() {
             return Ok(AppendTry::Written(sealed));
         }
-        let json = entries_to_json(&sealed).map_err(|error| {
-            JournalError::Unusable(format!("this cannot be written as JSON: {error}"))
-        })?;
+        let json = entries_to_json(&sealed).map_err(JournalError::Unusable)?;
         let item = LogItem::new(&previous, position, append.append_id.clone(), json);
         let slot = item.to_slot(self.slots.as_ref(), &self.journal).await?;
         let written = match self.slots.put_if_absent(slot).await? {
