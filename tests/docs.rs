@@ -6,8 +6,7 @@ mod plan_reference;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cutover::engine::event::Event;
@@ -17,9 +16,7 @@ use serde_json::Value;
 
 pub(crate) use pages::files;
 
-use pages::code_spans;
-use pages::document;
-use pages::root;
+use pages::{code_spans, document, root};
 
 /// The most lines of the README.
 const README_LINES_MAX: usize = 220;

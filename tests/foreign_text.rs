@@ -3,18 +3,13 @@
 mod holds;
 mod pages;
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cutover::engine::event::Envelope;
-use cutover::engine::event::Event;
+use cutover::engine::event::{Envelope, Event};
 use cutover::engine::hold::HoldReason;
-use cutover::engine::units::CutoverName;
-use cutover::engine::units::Share;
+use cutover::engine::units::{CutoverName, Share};
 use cutover::report::history;
-use cutover::report::status;
-use cutover::report::status::Row;
-use cutover::report::status::Watch;
+use cutover::report::status::{self, Row, Watch};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -9,8 +9,7 @@ mod records;
 mod shared;
 
 use cutover::engine::event::Event;
-use cutover::ports::Append;
-use cutover::ports::NewEntry;
+use cutover::ports::{Append, NewEntry};
 use jiff::Timestamp;
 
 /// A moment to count from.

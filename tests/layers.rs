@@ -7,8 +7,7 @@
 mod circles;
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Each room and those that it may name besides itself. `engine`, `ports`, `sim` and `scenario` are crates.
 const ROOMS: [(&str, &[&str]); 14] = [

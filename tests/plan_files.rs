@@ -9,15 +9,11 @@ mod robustness;
 mod windows;
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use cutover::engine::plan::HoldOrRevert;
-use cutover::engine::plan::NoData;
-use cutover::engine::plan::Plan;
+use cutover::engine::plan::{HoldOrRevert, NoData, Plan};
 use cutover::engine::units::WeightPair;
-use cutover::plan_file;
-use cutover::plan_file::Finding;
+use cutover::plan_file::{self, Finding};
 use jiff::SignedDuration;
 
 /// The smallest plan without a warning.

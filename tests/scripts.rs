@@ -15,12 +15,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use cutover::cli::args::{Cli, Command};
-use cutover::cli::backtest;
-use cutover::cli::check;
 use cutover::cli::clock::SystemClock;
 use cutover::cli::context::{Context, Terminal};
 use cutover::cli::exit::Exit;
-use cutover::cli::rehearse;
+use cutover::cli::{backtest, check, rehearse};
 
 /// What played blocks begin with.
 const PROMPTS: [&str; 3] = [

@@ -2,24 +2,16 @@
 
 use std::time::Duration;
 
-use aws_sdk_cloudwatch::types::AlarmHistoryItem;
-use aws_sdk_cloudwatch::types::AlarmType;
-use aws_sdk_cloudwatch::types::HistoryItemType;
-use aws_sdk_cloudwatch::types::ScanBy;
+use aws_sdk_cloudwatch::types::{AlarmHistoryItem, AlarmType, HistoryItemType, ScanBy};
 use jiff::Timestamp;
 
-use super::config::AwsClients;
-use super::config::READ_TIMEOUT;
-use super::errors::call_error;
-use super::errors::endless;
-use super::errors::no_token;
+use super::config::{AwsClients, READ_TIMEOUT};
+use super::errors::{call_error, endless, no_token};
 use super::guard::called;
-use super::sdk_times::our_time;
-use super::sdk_times::sdk_time;
+use super::sdk_times::{our_time, sdk_time};
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
-use crate::ports::CallError;
-use crate::ports::Urgency;
+use crate::ports::{CallError, Urgency};
 
 pub(super) const HISTORY: &str = "DescribeAlarmHistory";
 

@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use aws_config::Region;
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::environment::{
+    EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider,
+};
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::profile::ProfileFileRegionProvider;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 
-use super::config::GLOBAL_REGION;
-use super::config::Options;
-use super::config::load;
+use super::config::{GLOBAL_REGION, Options, load};
 
 /// The longest wait for STS. The person who approves a step waits for it too.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);

@@ -1,47 +1,31 @@
 //! Implements the port `Signals` with `CloudWatch`.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
-use aws_sdk_cloudwatch::types::AlarmType;
-use aws_sdk_cloudwatch::types::CompositeAlarm;
-use aws_sdk_cloudwatch::types::MetricAlarm;
-use aws_sdk_cloudwatch::types::StateValue;
+use aws_sdk_cloudwatch::types::{AlarmType, CompositeAlarm, MetricAlarm, StateValue};
 use aws_smithy_types::DateTime;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::alarm_history::HISTORY;
-use super::config::AwsClients;
-use super::config::READ_TIMEOUT;
-use super::errors::call_error;
-use super::errors::endless;
-use super::errors::no_token;
-use super::errors::too_late;
+use super::config::{AwsClients, READ_TIMEOUT};
+use super::errors::{call_error, endless, no_token, too_late};
 use super::guard::called;
 use super::sdk_times::our_time;
-use crate::engine::account::Account;
-use crate::engine::account::number_of_arn;
+use crate::engine::account::{Account, number_of_arn};
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
 use crate::engine::evidence::reading::Readings;
 use crate::engine::evidence::wanted::Minutes;
-use crate::engine::observation::AlarmReading;
-use crate::engine::observation::AlarmState;
-use crate::engine::observation::HistoryReading;
+use crate::engine::observation::{AlarmReading, AlarmState, HistoryReading};
 use crate::engine::units::AlarmId;
-use crate::ports::AlarmPage;
-use crate::ports::CallError;
-use crate::ports::Signals;
-use crate::ports::Urgency;
-use crate::ports::alarms_within;
+use crate::ports::{AlarmPage, CallError, Signals, Urgency, alarms_within};
 
 const ALARMS: &str = "DescribeAlarms";
 /// The most names in a call, and the most alarms on a page. Source: `CloudWatch` API Reference, `DescribeAlarms`.

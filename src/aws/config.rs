@@ -2,34 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_config::AppName;
-use aws_config::BehaviorVersion;
-use aws_config::ConfigLoader;
-use aws_config::Region;
-use aws_config::SdkConfig;
 use aws_config::default_provider::region::DefaultRegionChain;
 use aws_config::sts::AssumeRoleProvider;
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use jiff::Timestamp;
 
-use super::budget::Budget;
-use super::budget::Rate;
+use super::budget::{Budget, Rate};
 use super::date::ReplyDates;
-use super::guard::believed;
-use super::guard::caught;
+use super::guard::{believed, caught};
 use super::partition;
-use crate::engine::account::Account;
-use crate::engine::account::partition_of_arn;
-use crate::engine::account::partition_of_region;
+use crate::engine::account::{Account, partition_of_arn, partition_of_region};
 use crate::ports::Clock;
 use crate::reach::net;
 

@@ -5,8 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::reach::net;
-use crate::reach::regular_file;
+use crate::reach::{net, regular_file};
 
 /// The largest configuration or token file, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

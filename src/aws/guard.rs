@@ -1,12 +1,10 @@
 //! Turns a panic of the SDK into a failed call (semantics M11), and rejects times that could overflow.
 
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use jiff::Timestamp;
 
 /// The message of a call in which the SDK panicked.

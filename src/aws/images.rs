@@ -3,19 +3,12 @@
 
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::AliasTarget as SdkAlias;
-use aws_sdk_route53::types::Change;
 use aws_sdk_route53::types::ChangeAction as SdkAction;
-use aws_sdk_route53::types::ResourceRecord;
-use aws_sdk_route53::types::ResourceRecordSet;
-use aws_sdk_route53::types::RrType;
+use aws_sdk_route53::types::{Change, ResourceRecord, ResourceRecordSet, RrType};
 
-use crate::engine::record::AliasTarget;
-use crate::engine::record::GroupName;
-use crate::engine::record::RecordSet;
-use crate::engine::units::DnsName;
-use crate::engine::units::Weight;
-use crate::ports::ChangeAction;
-use crate::ports::RecordChange;
+use crate::engine::record::{AliasTarget, GroupName, RecordSet};
+use crate::engine::units::{DnsName, Weight};
+use crate::ports::{ChangeAction, RecordChange};
 
 /// Returns the name and type that identify a record set's group, normalised.
 pub(super) fn group_name(record: &ResourceRecordSet) -> GroupName {

@@ -4,24 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
-use jiff::Timestamp;
-use serde_json::Value;
-use serde_json::json;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
 use super::config::AwsClients;
 use super::errors::presentable;
-use super::signed::Body;
-use super::signed::Call;
-use super::signed::Signed;
+use super::signed::{Body, Call, Signed};
 use crate::engine::event::FailureClass;
-use crate::engine::jobs::Firing;
-use crate::engine::jobs::HalfLook;
-use crate::engine::jobs::JobHalf;
+use crate::engine::jobs::{Firing, HalfLook, JobHalf};
 use crate::engine::plan::AwsSettings;
-use crate::ports::CallError;
-use crate::ports::Clock;
-use crate::ports::Jobs;
+use crate::ports::{CallError, Clock, Jobs};
 
 /// The fields of a `GetSchedule` reply that `UpdateSchedule` does not accept. All other fields are written back as they
 /// were read, even unknown ones, because `UpdateSchedule` resets missing fields to their defaults. Source: EventBridge

@@ -4,22 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_sdk_cloudwatch::operation::get_metric_data::GetMetricDataOutput;
-use aws_sdk_cloudwatch::types::Dimension;
 use aws_sdk_cloudwatch::types::Metric as SdkMetric;
-use aws_sdk_cloudwatch::types::MetricDataQuery;
-use aws_sdk_cloudwatch::types::MetricStat;
-use aws_sdk_cloudwatch::types::StatusCode;
+use aws_sdk_cloudwatch::types::{Dimension, MetricDataQuery, MetricStat, StatusCode};
 use jiff::Timestamp;
 
 use crate::engine::event::FailureClass;
-use crate::engine::evidence::math;
-use crate::engine::evidence::math::Piece;
+use crate::engine::evidence::math::{self, Piece};
 use crate::engine::evidence::number::Number;
-use crate::engine::evidence::plan::Metric;
-use crate::engine::evidence::plan::Query;
-use crate::engine::evidence::reading::Readings;
-use crate::engine::evidence::reading::SeriesReading;
-use crate::engine::evidence::reading::floor;
+use crate::engine::evidence::plan::{Metric, Query};
+use crate::engine::evidence::reading::{Readings, SeriesReading, floor};
 use crate::engine::evidence::wanted::Minutes;
 use crate::engine::lists;
 use crate::ports::CallError;

@@ -4,9 +4,7 @@
 //! endpoints come from the SDK's endpoint rules. The domain of the other services is taken from STS's endpoint.
 
 use aws_config::Region;
-use aws_sdk_sts::config::endpoint::DefaultResolver;
-use aws_sdk_sts::config::endpoint::Params;
-use aws_sdk_sts::config::endpoint::ResolveEndpoint;
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 
 /// The region of Route 53's control plane in each partition. It is used if a plan names only a role in that partition.
 /// Source: the endpoint rules of Route 53's SDK (`aws`, `aws-cn`, `aws-us-gov`, `aws-eusc`, `aws-iso…`).

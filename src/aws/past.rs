@@ -6,18 +6,13 @@ use async_trait::async_trait;
 use aws_sdk_cloudwatch::types::AlarmHistoryItem;
 use jiff::Timestamp;
 
-use super::alarm_history::Bounds;
-use super::alarm_history::states;
-use super::alarm_history::time_of;
-use super::alarm_history::unreadable;
-use super::cloudwatch::CloudWatchSignals;
-use super::cloudwatch::NO_REGION;
+use super::alarm_history::{Bounds, states, time_of, unreadable};
+use super::cloudwatch::{CloudWatchSignals, NO_REGION};
 use crate::engine::backtest::AlarmChange;
 use crate::engine::observation::AlarmState;
 use crate::engine::plan::Account;
 use crate::engine::units::AlarmId;
-use crate::ports::CallError;
-use crate::ports::Past;
+use crate::ports::{CallError, Past};
 
 /// The most pages of one alarm: ten thousand changes of state. An alarm that changes every two minutes for two weeks
 /// has as many.

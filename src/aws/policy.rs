@@ -4,20 +4,14 @@
 //! needs no permission. Sources: the Service Authorization Reference of each service; Route 53 Developer Guide, "Using IAM policy
 //! conditions for fine-grained access control to manage resource record sets".
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-use serde::Serializer;
+use serde::{Serialize, Serializer};
 
-use crate::engine::account::Account;
-use crate::engine::account::COMMERCIAL;
-use crate::engine::account::number_of_arn;
+use crate::engine::account::{Account, COMMERCIAL, number_of_arn};
 use crate::engine::jobs::JobHalf;
 use crate::engine::notify::Via;
-use crate::engine::plan::AwsSettings;
-use crate::engine::plan::Plan;
-use crate::engine::plan::ZoneRef;
+use crate::engine::plan::{AwsSettings, Plan, ZoneRef};
 use crate::engine::record::GroupName;
 use crate::engine::units::DnsName;
 

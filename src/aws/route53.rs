@@ -1,54 +1,31 @@
 //! Implements the port `Dns` with Route 53.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_route53::config::Config;
 use aws_sdk_route53::operation::get_change::GetChangeError;
-use aws_sdk_route53::types::ChangeBatch;
-use aws_sdk_route53::types::ChangeStatus;
+use aws_sdk_route53::types::{ChangeBatch, ChangeStatus};
 use aws_smithy_types::retry::RetryConfig;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::budget::WaitedTooLong;
-use super::config::AwsClients;
-use super::config::CHANGE_TIMEOUT;
-use super::config::CHANGE_WAIT_MAX;
-use super::config::change_timeouts;
-use super::errors::call_error;
-use super::errors::change_error;
-use super::errors::no_token;
-use super::errors::too_late;
+use super::config::{AwsClients, CHANGE_TIMEOUT, CHANGE_WAIT_MAX, change_timeouts};
+use super::errors::{call_error, change_error, no_token, too_late};
 use super::guard::called;
 use super::images::sdk_change;
 use super::session::Session;
-use super::zone_reads::ZoneReader;
-use super::zone_reads::types_by_name;
-use super::zone_reads::whole_zone_is_cheaper;
+use super::zone_reads::{ZoneReader, types_by_name, whole_zone_is_cheaper};
 use super::zones;
 use crate::engine::event::FailureClass;
 use crate::engine::observation::ChangeReading;
-use crate::engine::plan::Account;
-use crate::engine::plan::ZoneRef;
-use crate::engine::record::GroupName;
-use crate::engine::record::RecordSet;
-use crate::engine::units::ChangeId;
-use crate::engine::units::DnsName;
-use crate::engine::units::ZoneId;
-use crate::ports::CallError;
-use crate::ports::Dns;
-use crate::ports::GroupReadings;
-use crate::ports::RecordChange;
-use crate::ports::Submitted;
-use crate::ports::Urgency;
-use crate::ports::Zone;
+use crate::engine::plan::{Account, ZoneRef};
+use crate::engine::record::{GroupName, RecordSet};
+use crate::engine::units::{ChangeId, DnsName, ZoneId};
+use crate::ports::{CallError, Dns, GroupReadings, RecordChange, Submitted, Urgency, Zone};
 
 const CHANGE: &str = "ChangeResourceRecordSets";
 const STATUS: &str = "GetChange";

@@ -7,27 +7,18 @@ use aws_sdk_cloudwatch::types::ScanBy;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::cloudwatch::CloudWatchSignals;
-use super::cloudwatch::NO_REGION;
+use super::cloudwatch::{CloudWatchSignals, NO_REGION};
 use super::config::READ_TIMEOUT;
-use super::errors::call_error;
-use super::errors::endless;
-use super::errors::no_token;
-use super::errors::too_late;
+use super::errors::{call_error, endless, no_token, too_late};
 use super::guard::called;
-use super::metrics;
-use super::metrics::DataCall;
-use super::metrics::SeriesAnswer;
+use super::metrics::{self, DataCall, SeriesAnswer};
 use super::sdk_times::sdk_time;
 use crate::engine::event::FailureClass;
 use crate::engine::evidence::plan::Query;
-use crate::engine::evidence::reading::Readings;
-use crate::engine::evidence::reading::SeriesReading;
+use crate::engine::evidence::reading::{Readings, SeriesReading};
 use crate::engine::evidence::wanted::Minutes;
 use crate::engine::plan::Account;
-use crate::ports::CallError;
-use crate::ports::Urgency;
-use crate::ports::series_within;
+use crate::ports::{CallError, Urgency, series_within};
 
 const METRICS: &str = "GetMetricData";
 /// The most pages of a call. Its datapoints fit on one page, but AWS may use more.

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use aws_sdk_route53::Client;
 
 use super::budget::Budget;
-use super::config::NORMAL_WAIT_MAX;
-use super::config::REVERT_WAIT_MAX;
+use super::config::{NORMAL_WAIT_MAX, REVERT_WAIT_MAX};
 use super::errors::no_token;
-use crate::ports::CallError;
-use crate::ports::Urgency;
+use crate::ports::{CallError, Urgency};
 
 /// A Route 53 client of one account, and the budget of its calls.
 #[derive(Debug, Clone)]

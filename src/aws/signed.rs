@@ -2,37 +2,27 @@
 //! much.
 
 use std::sync::Arc;
-use std::time::Duration;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
-use aws_sigv4::http_request::SignableBody;
-use aws_sigv4::http_request::SignableRequest;
-use aws_sigv4::http_request::SigningSettings;
-use aws_sigv4::http_request::sign;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_types::service_config::ServiceConfigKey;
 use serde_json::Value;
 
 use super::config::AwsClients;
-use super::errors::bare_code;
-use super::errors::class_of_code;
-use super::errors::class_of_status;
-use super::errors::credentials_failure;
-use super::errors::presentable;
-use super::errors::too_late;
-use super::errors::unescaped;
+use super::errors::{
+    bare_code, class_of_code, class_of_status, credentials_failure, presentable, too_late,
+    unescaped,
+};
 use super::guard::caught;
 use super::partition;
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
-use crate::ports::CallError;
-use crate::ports::Clock;
-use crate::reach::http::Client;
-use crate::reach::http::Failure;
-use crate::reach::http::Request;
+use crate::ports::{CallError, Clock};
+use crate::reach::http::{Client, Failure, Request};
 
 /// The longest time of one call, including the time to get credentials.
 const CALL_WITHIN: Duration = Duration::from_secs(10);

@@ -6,16 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::config::AwsClients;
-use super::signed::Body;
-use super::signed::Call;
-use super::signed::Signed;
+use super::signed::{Body, Call, Signed};
 use crate::engine::event::FailureClass;
 use crate::engine::plan::Account;
-use crate::ports::CallError;
-use crate::ports::Clock;
-use crate::ports::Publication;
-use crate::ports::Topics;
-use crate::ports::Undelivered;
+use crate::ports::{CallError, Clock, Publication, Topics, Undelivered};
 
 /// The version of the SNS API. Source: SNS API Reference.
 const VERSION: &str = "2010-03-31";

@@ -9,28 +9,21 @@
 //! and type are adjacent. A start of name and type means "from there on", so reading stops at the first record set that
 //! differs.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aws_sdk_route53::types::ResourceRecordSet;
-use aws_sdk_route53::types::RrType;
+use aws_sdk_route53::types::{ResourceRecordSet, RrType};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::errors::call_error;
 use super::guard::called;
-use super::images::group_name;
-use super::images::image;
+use super::images::{group_name, image};
 use super::session::Session;
 use crate::engine::event::FailureClass;
-use crate::engine::record::GroupName;
-use crate::engine::record::RecordSet;
-use crate::engine::units::DnsName;
-use crate::engine::units::ZoneId;
-use crate::ports::AROUND_TYPES;
-use crate::ports::CallError;
-use crate::ports::Urgency;
+use crate::engine::record::{GroupName, RecordSet};
+use crate::engine::units::{DnsName, ZoneId};
+use crate::ports::{AROUND_TYPES, CallError, Urgency};
 
 const LIST: &str = "ListResourceRecordSets";
 /// The most record sets on a page. Source: Route 53 API Reference, `ListResourceRecordSets`.

@@ -8,11 +8,8 @@ use super::session::Session;
 use crate::engine::event::FailureClass;
 use crate::engine::lists;
 use crate::engine::plan::ZoneRef;
-use crate::engine::units::DnsName;
-use crate::engine::units::ZoneId;
-use crate::ports::CallError;
-use crate::ports::Urgency;
-use crate::ports::Zone;
+use crate::engine::units::{DnsName, ZoneId};
+use crate::ports::{CallError, Urgency, Zone};
 
 const BY_ID: &str = "GetHostedZone";
 const BY_NAME: &str = "ListHostedZonesByName";

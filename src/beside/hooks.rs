@@ -5,14 +5,10 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::engine::hooks::HookAction;
-use crate::ports::HookAnswer;
-use crate::ports::HookRequest;
-use crate::ports::Hooks;
-use crate::reach::command;
-use crate::reach::command::CommandRun;
+use crate::ports::{HookAnswer, HookRequest, Hooks};
+use crate::reach::command::{self, CommandRun};
 use crate::reach::http;
-use crate::reach::secrets::Environment;
-use crate::reach::secrets::Secrets;
+use crate::reach::secrets::{Environment, Secrets};
 
 /// The most bytes that are kept of a command's output, or of the reply to a request.
 const KEPT_BYTES: u64 = 16 * 1024;

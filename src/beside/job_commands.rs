@@ -6,9 +6,7 @@ use super::hooks::KEY_VARIABLE;
 use crate::engine::decide::JOB_WITHIN;
 use crate::engine::event::FailureClass;
 use crate::ports::CallError;
-use crate::reach::command;
-use crate::reach::command::CommandRun;
-use crate::reach::command::Ran;
+use crate::reach::command::{self, CommandRun, Ran};
 
 /// The most bytes of a command's output that are kept. A CronJob with its whole pod template fits.
 const KEPT_BYTES: u64 = 1024 * 1024;

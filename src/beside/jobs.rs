@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::job_commands::asked;
-use super::job_commands::run;
+use super::job_commands::{asked, run};
 use super::kubectl;
 use crate::engine::event::FailureClass;
-use crate::engine::jobs::HalfLook;
-use crate::engine::jobs::JobHalf;
+use crate::engine::jobs::{HalfLook, JobHalf};
 use crate::engine::plan::AwsSettings;
-use crate::ports::CallError;
-use crate::ports::Jobs;
+use crate::ports::{CallError, Jobs};
 
 /// Reads and switches jobs of every kind.
 #[derive(Clone)]

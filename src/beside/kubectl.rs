@@ -7,11 +7,9 @@
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use super::job_commands::asked;
-use super::job_commands::told;
+use super::job_commands::{asked, told};
 use crate::engine::event::FailureClass;
-use crate::engine::jobs::Firing;
-use crate::engine::jobs::HalfLook;
+use crate::engine::jobs::{Firing, HalfLook};
 use crate::ports::CallError;
 
 /// The command line of `kubectl` up to its subcommand: the program, and the context and namespace of a CronJob.

@@ -8,10 +8,9 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::names::{closest, resolve};
 use super::operate::{CommandOrder, Desk, give};
-use crate::engine::commands;
-use crate::engine::lists;
 use crate::engine::state::State;
 use crate::engine::units::AlarmId;
+use crate::engine::{commands, lists};
 
 /// Ignores one alarm of every cutover that the name or pattern matches.
 ///

@@ -1,10 +1,8 @@
 //! The log on standard error, for people or programs. It never blocks or ends `run` (`output.rs`, semantics M2), and text that
 //! others wrote can neither control a terminal nor look like a line of the log (semantics M6).
 
-use std::fmt;
-use std::fmt::Debug;
-use std::io;
-use std::io::Write;
+use std::fmt::{self, Debug};
+use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
@@ -13,15 +11,12 @@ use serde_json::Value;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use super::args::{Command, Format, Global};
 use super::error::Expected;
 use super::output::Output;
-use crate::engine::foreign_text::cut;
-use crate::engine::foreign_text::json_log_line;
-use crate::engine::foreign_text::one_line;
+use crate::engine::foreign_text::{cut, json_log_line, one_line};
 
 /// Largest number of characters of one field that are logged (semantics M8). Longer text comes from a service that does
 /// not work.

@@ -54,9 +54,8 @@ use exit::Exit;
 use output::{Output, Patience};
 
 use crate::aws::environment;
-use crate::engine::commands;
-use crate::engine::foreign_text;
 use crate::engine::state::State;
+use crate::engine::{commands, foreign_text};
 use crate::reach::attached;
 
 /// Parses the command line, runs the command, and returns the exit code.

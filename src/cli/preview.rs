@@ -9,14 +9,13 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use jiff::{SignedDuration, Timestamp};
 
-use super::args;
 use super::books::{Books, open_journal};
 use super::check::SAY_WHO_IS_TOLD;
 use super::clock::here;
 use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
-use super::plans;
+use super::{args, plans};
 use crate::aws::{Options, connect};
 use crate::engine::around::{self, AliasTtls, AroundReading};
 use crate::engine::decide::{self, name_used};
@@ -29,17 +28,15 @@ use crate::engine::fold::fold;
 use crate::engine::hold::HoldReason;
 use crate::engine::observation::{AlarmReading, Beside, FileReading, GroupReading, Observation};
 use crate::engine::plan::{Group, HoldOrRevert, Plan, PlanSource};
-use crate::engine::preflight;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::{AlarmId, ControllerId, CutoverName, ZoneId};
-use crate::engine::warnings;
+use crate::engine::{preflight, warnings};
 use crate::journal::Open;
 use crate::plan_file;
 use crate::ports::{Clock, Dns, Signals};
-use crate::report;
 use crate::report::check::silence;
 use crate::report::preview::{AlarmView, GroupView, Preview, StartedCutover, to_json, to_text};
-use crate::report::text;
+use crate::report::{self, text};
 use reads::{probe, read_group, read_series};
 
 /// Shows what the plans would find and change in AWS.

@@ -1,9 +1,8 @@
 //! Handles the signals that this process gets (semantics M1, M4).
 
-use std::io;
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;

@@ -14,8 +14,7 @@ use super::error::Expected;
 use super::exit::Exit;
 use super::names::{has_labels, resolve};
 use crate::engine::calendar::Calendar;
-use crate::engine::fleet::NAMED_MAX;
-use crate::engine::fleet::is_fleet;
+use crate::engine::fleet::{NAMED_MAX, is_fleet};
 use crate::engine::hold::HoldReason;
 use crate::engine::notify::{Notify, channel_shown};
 use crate::engine::record::GroupImage;
@@ -23,13 +22,11 @@ use crate::engine::state::{Phase, State};
 use crate::engine::units::{CutoverName, Share, WeightPair, ZoneId};
 use crate::journal::Open;
 use crate::ports::{Clock, Cursor, Glance, Heartbeat, Journal};
-use crate::report;
 use crate::report::approval::ApprovalEvidence;
 use crate::report::calendar::Clocks;
-use crate::report::holds;
 use crate::report::notice::{self, Failing, PassedOver};
 use crate::report::status::{ComingSteps, RecordRow, Row, Watch, to_json, to_text};
-use crate::report::text;
+use crate::report::{self, holds, text};
 
 /// Time between two readings of the journal by `status --watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);

@@ -1,13 +1,8 @@
 //! Stores the cursors of channels in a table of the journal's `SQLite` file, next to the entries.
 
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
-use rusqlite::Transaction;
-use rusqlite::TransactionBehavior;
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::failure::WorkFailure;
-use super::failure::not_json;
+use super::failure::{WorkFailure, not_json};
 use super::schema::has_cursors;
 use crate::ports::Cursor;
 

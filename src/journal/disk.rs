@@ -5,10 +5,8 @@
 //! 2.2).
 
 use std::fs;
-use std::io;
-use std::io::ErrorKind;
-use std::path::Path;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 
 use crate::ports::JournalError;
 use crate::reach::private;

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::ErrorCode;
-use rusqlite::ffi;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::ports::JournalError;
 

@@ -3,25 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use tokio::sync::Notify;
 
-use super::record;
-use super::record::StreamHead;
+use super::record::{self, StreamHead};
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
-use crate::ports::Append;
-use crate::ports::Cursor;
-use crate::ports::Heartbeat;
-use crate::ports::Journal;
-use crate::ports::JournalError;
-use crate::ports::Position;
+use crate::ports::{Append, Cursor, Heartbeat, Journal, JournalError, Position};
 
 /// A journal in memory. Clones share their entries, like processes that share a file.
 #[derive(Debug, Clone)]

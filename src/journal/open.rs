@@ -8,8 +8,7 @@ use super::memory::MemoryJournal;
 use super::mode::Open;
 use super::sqlite::SqliteJournal;
 use super::url::JournalUrl;
-use crate::ports::Journal;
-use crate::ports::JournalError;
+use crate::ports::{Journal, JournalError};
 
 /// Opens the journal at `sqlite:PATH` or `memory:`. Blocks while the file is checked. A table is opened by the command line,
 /// which knows AWS.

@@ -1,18 +1,13 @@
 //! The code that all journals share. It checks an append, numbers and dates its entries, and reads stored entries of
 //! older and newer versions.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::engine::event::Envelope;
-use crate::engine::event::Event;
-use crate::engine::event::JOURNAL_VERSION;
+use crate::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::engine::units::CutoverName;
-use crate::ports::APPEND_EVENTS_MAX;
-use crate::ports::Append;
-use crate::ports::JournalError;
+use crate::ports::{APPEND_EVENTS_MAX, Append, JournalError};
 
 /// The last entry of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,14 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
-use rusqlite::MAIN_DB;
-use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
-use super::disk;
-use super::failure;
 use super::mode::Open;
+use super::{disk, failure};
 use crate::ports::JournalError;
 
 /// The application ID in the header of the file: `CTOV` in ASCII. It marks the file as a cutover journal.

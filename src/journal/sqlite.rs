@@ -1,39 +1,22 @@
 //! A journal in an `SQLite` file, which several processes of one machine may share.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::Connection;
-use rusqlite::OptionalExtension;
-use rusqlite::Row;
-use rusqlite::Transaction;
-use rusqlite::TransactionBehavior;
-use rusqlite::params;
-use tokio::sync::Mutex;
-use tokio::sync::watch;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use tokio::sync::{Mutex, watch};
 
-use super::cursors;
 use super::disk::FileId;
-use super::failure;
-use super::failure::WorkFailure;
-use super::failure::not_json;
+use super::failure::{self, WorkFailure, not_json};
 use super::mode::Open;
-use super::record;
-use super::record::StreamHead;
-use super::schema;
+use super::record::{self, StreamHead};
+use super::{cursors, schema};
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
-use crate::ports::Append;
-use crate::ports::Cursor;
-use crate::ports::Heartbeat;
-use crate::ports::Journal;
-use crate::ports::JournalError;
-use crate::ports::Position;
-use crate::ports::StorageReport;
+use crate::ports::{Append, Cursor, Heartbeat, Journal, JournalError, Position, StorageReport};
 
 /// The time after which a write counts as failed. Then no step is taken, and reverts still go out (semantics F2).
 const WRITE_LIMIT: Duration = Duration::from_secs(2);

@@ -4,26 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::shorten;
 use crate::engine::foreign_text::one_line;
-use crate::engine::notify;
-use crate::engine::notify::Address;
-use crate::engine::notify::Notice;
-use crate::engine::notify::SecretRef;
+use crate::engine::notify::{self, Address, Notice, SecretRef};
 use crate::engine::paged::Paged;
 use crate::engine::units::CutoverName;
-use crate::ports::Clock;
-use crate::ports::Topics;
-use crate::ports::Undelivered;
-use crate::reach::http::Answer;
-use crate::reach::http::Client;
-use crate::reach::http::Request;
-use crate::reach::secrets::Environment;
-use crate::reach::secrets::Secret;
+use crate::ports::{Clock, Topics, Undelivered};
+use crate::reach::http::{Answer, Client, Request};
+use crate::reach::secrets::{Environment, Secret};
 
 /// The longest time that one request may take.
 const REQUEST_WITHIN: Duration = Duration::from_secs(8);

@@ -5,14 +5,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::channels::Channels;
-use super::channels::keys;
-use super::channels::slim;
+use super::channels::{Channels, keys, slim};
 use crate::engine::notify::Notice;
 use crate::engine::paged::Paged;
 use crate::ports::Undelivered;
-use crate::reach::command;
-use crate::reach::command::CommandRun;
+use crate::reach::command::{self, CommandRun};
 
 /// The longest time that a command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);

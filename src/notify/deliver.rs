@@ -4,15 +4,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::channels::Channels;
-use super::command;
-use super::log;
-use super::slack;
-use super::sns;
-use super::webhook;
+use super::{command, log, slack, sns, webhook};
 use crate::engine::notify::Via;
-use crate::ports::Delivery;
-use crate::ports::Notifier;
-use crate::ports::Undelivered;
+use crate::ports::{Delivery, Notifier, Undelivered};
 
 #[async_trait]
 impl Notifier for Channels {

@@ -1,8 +1,7 @@
 //! Shortens texts to the length that a service accepts. A text that is too long is marked, and never refused (semantics
 //! M8).
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The mark at the end of a shortened text.
 pub(super) const MARK: &str = "… (shortened)";

@@ -4,20 +4,13 @@
 //! The message is updated before the reply is sent. A second update does no harm, but a second reply would be read
 //! twice. Sources: Slack API, `chat.postMessage`, `chat.update`, Rate limits, Formatting text for app surfaces.
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::channels::Channels;
-use super::channels::is_success;
-use super::channels::refused;
-use super::channels::resolve;
+use super::channels::{Channels, is_success, refused, resolve};
 use super::shorten;
-use crate::engine::notify::Notice;
-use crate::engine::notify::SecretRef;
-use crate::ports::DELIVER_WITHIN;
-use crate::ports::Delivery;
-use crate::ports::Undelivered;
+use crate::engine::notify::{Notice, SecretRef};
+use crate::ports::{DELIVER_WITHIN, Delivery, Undelivered};
 use crate::reach::secrets::Secret;
 
 /// The most characters of a text, without the mark of a page and the key. Slack refuses an update above 4,000

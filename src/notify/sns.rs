@@ -4,15 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::channels::Channels;
-use super::channels::level;
+use super::channels::{Channels, level};
 use super::shorten;
-use crate::ports::Delivery;
-use crate::ports::Publication;
-use crate::ports::Undelivered;
+use crate::ports::{Delivery, Publication, Undelivered};
 
 /// The most characters of a subject. Source: SNS API Reference, `Publish` (less than 100).
 const SUBJECT_CHARS_MAX: usize = 99;

@@ -5,22 +5,14 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use hmac::Hmac;
-use hmac::KeyInit;
-use hmac::Mac;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::channels::Channels;
-use super::channels::address;
-use super::channels::is_success;
-use super::channels::refused;
-use super::channels::resolve;
-use crate::engine::notify::Address;
-use crate::engine::notify::SecretRef;
+use super::channels::{Channels, address, is_success, refused, resolve};
+use crate::engine::notify::{Address, SecretRef};
 use crate::engine::secret_text::is_key;
-use crate::ports::Delivery;
-use crate::ports::Undelivered;
+use crate::ports::{Delivery, Undelivered};
 use crate::reach::secrets::Secret;
 
 /// The prefix of a secret that is written in base64.

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::account::Account;
-use crate::engine::account::number_of_arn;
+use crate::engine::account::{Account, number_of_arn};
 use crate::engine::plan::AwsSettings;
 use crate::engine::units::AlarmId;
 
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
+use super::diagnostics::{Sink, Span, quote};
 
 /// An alarm as a plan names it.
 pub(super) struct NamedAlarm {

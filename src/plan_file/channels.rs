@@ -2,31 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::notify::Address;
-use crate::engine::notify::Channel;
-use crate::engine::notify::INFO;
-use crate::engine::notify::KINDS;
-use crate::engine::notify::MalformedRef;
-use crate::engine::notify::Notify;
-use crate::engine::notify::PAGE;
-use crate::engine::notify::SecretRef;
-use crate::engine::notify::Via;
-use crate::engine::notify::channel_shown;
+use crate::engine::notify::{
+    Address, Channel, INFO, KINDS, MalformedRef, Notify, PAGE, SecretRef, Via, channel_shown,
+};
 
-use super::at::At;
-use super::at::Several;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
+use super::at::{At, Several};
+use super::diagnostics::{Sink, Span, quote};
 use super::fields::accept;
-use super::keys;
-use super::raw::RawNotify;
-use super::raw::RawSlack;
-use super::raw::RawSns;
-use super::raw::RawWebhook;
-use super::secrets;
+use super::raw::{RawNotify, RawSlack, RawSns, RawWebhook};
 use super::shapes::Complaint;
 use super::slips::slips;
+use super::{keys, secrets};
 
 /// The address of Slack's API.
 const SLACK_API: &str = "https://slack.com/api";

@@ -1,31 +1,20 @@
 //! The source of a gate as it is written: a measure of a side's presets, a metric, or metric math.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::evidence::gate::Unit;
-use crate::engine::evidence::math;
-use crate::engine::evidence::math::Mistake;
-use crate::engine::evidence::math::Piece;
+use crate::engine::evidence::math::{self, Mistake, Piece};
 use crate::engine::evidence::number::Number;
-use crate::engine::evidence::plan::Measure;
-use crate::engine::evidence::plan::Metric;
+use crate::engine::evidence::plan::{Measure, Metric};
 use crate::engine::evidence::plan::{Query, Series};
 use crate::engine::lists;
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::listed;
-use super::diagnostics::quote;
-use super::fields::accept;
-use super::fields::require_in;
-use super::keys;
-use super::presets::MEASURES;
-use super::presets::PresetSide;
-use super::raw::RawMetric;
-use super::raw::RawMetricGate;
-use super::shapes;
+use super::diagnostics::{Sink, Span, listed, quote};
+use super::fields::{accept, require_in};
+use super::presets::{MEASURES, PresetSide};
+use super::raw::{RawMetric, RawMetricGate};
+use super::{keys, shapes};
 
 /// A metric of the plan's own; `usual_stat` is its default statistic.
 pub(super) fn metric(at: At<RawMetric>, usual_stat: &str, sink: &mut Sink<'_>) -> Option<Metric> {

@@ -4,19 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use thiserror::Error;
 
 use super::diagnostics::quote;
-use super::durations;
-use super::keys;
-use super::shapes;
-use crate::engine::units::CutoverName;
-use crate::engine::units::Share;
-use crate::scenario::AlarmTrouble;
-use crate::scenario::ClusterTrouble;
-use crate::scenario::FaultKind;
-use crate::scenario::FaultStart;
-use crate::scenario::PersonAct;
-use crate::scenario::Route53Trouble;
-use crate::scenario::ScenarioFault;
-use crate::scenario::Side;
+use super::{durations, keys, shapes};
+use crate::engine::units::{CutoverName, Share};
+use crate::scenario::{
+    AlarmTrouble, ClusterTrouble, FaultKind, FaultStart, PersonAct, Route53Trouble, ScenarioFault,
+    Side,
+};
 
 /// The error if a line is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

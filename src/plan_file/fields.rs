@@ -3,18 +3,13 @@
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 
-use crate::engine::plan::BAKE_DAYS_MAX;
-use crate::engine::plan::HoldOrRevert;
+use crate::engine::plan::{BAKE_DAYS_MAX, HoldOrRevert};
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::listed;
-use super::durations;
-use super::keys;
-use super::raw::DurationText;
-use super::raw::RawChoice;
+use super::diagnostics::{Sink, Span, listed};
+use super::raw::{DurationText, RawChoice};
 use super::shapes::Complaint;
+use super::{durations, keys};
 
 /// The choice between hold and revert; by default hold.
 pub(super) fn choice(raw: Option<At<RawChoice>>) -> HoldOrRevert {

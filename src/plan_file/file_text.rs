@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use crate::reach::regular_file;
-use crate::reach::regular_file::Unread;
+use crate::reach::regular_file::{self, Unread};
 
-use super::diagnostics::Finding;
-use super::diagnostics::PlanFileError;
-use super::diagnostics::Sink;
+use super::diagnostics::{Finding, PlanFileError, Sink};
 
 /// The largest file that is read, in bytes. A plan of 100 records and 100 steps has about 20 KiB.
 pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::diagnostics::Finding;
-use super::diagnostics::PlanFileError;
+use super::diagnostics::{Finding, PlanFileError};
 use super::fleet_file;
 
 /// The deepest nesting of directories that is searched.

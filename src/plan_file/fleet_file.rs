@@ -4,31 +4,20 @@
 //! the nearer one would silently lift the guardrails of the other. The search ends at the top of a repository (a directory
 //! with `.git`), so that a plan means the same whatever path names it.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::engine::fleet::FleetSettings;
 use crate::engine::window::Entry;
 use crate::reach::regular_file::directory_of;
 
-use super::channels;
-use super::convert;
-use super::diagnostics::Finding;
-use super::diagnostics::PlanFileError;
-use super::diagnostics::Severity;
-use super::diagnostics::Sink;
+use super::diagnostics::{Finding, PlanFileError, Severity, Sink};
 use super::file_text::read_text;
 use super::fleet_keys::count;
-use super::guardrails;
-use super::guardrails::Guardrails;
-use super::keys;
+use super::guardrails::{self, Guardrails};
 use super::raw::RawFleet;
-use super::read;
-use super::tree;
-use super::tree::Node;
-use super::tree::Value;
-use super::windows;
+use super::tree::{self, Node, Value};
+use super::{channels, convert, keys, read, windows};
 
 /// The names that a fleet's file may have.
 const NAMES: [&str; 2] = ["fleet.yaml", "fleet.yml"];

@@ -7,14 +7,11 @@ use schemars::JsonSchema;
 use crate::engine::units::CutoverName;
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::quote;
+use super::diagnostics::{Sink, quote};
 use super::fields::accept;
 use super::keys;
-use super::raw::CountText;
-use super::raw::NameText;
-use super::shapes;
-use super::shapes::Complaint;
+use super::raw::{CountText, NameText};
+use super::shapes::{self, Complaint};
 
 /// The most names in `after`: the append that starts a cutover is conditional on the stream of each.
 const AFTER_MAX: usize = 50;

@@ -6,18 +6,12 @@ use crate::engine::plan::Plan;
 use crate::engine::units::Share;
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::durations;
-use super::fields::ABOVE_ZERO;
-use super::fields::duration;
+use super::diagnostics::{Sink, Span};
+use super::fields::{ABOVE_ZERO, duration};
 use super::fleet_keys::count;
-use super::keys;
 use super::lint::Places;
-use super::raw::CountText;
-use super::raw::RawGuardrails;
-use super::raw::ShareText;
-use super::steps;
+use super::raw::{CountText, RawGuardrails, ShareText};
+use super::{durations, keys, steps};
 
 /// The guardrails of a file, each with its place in it.
 #[derive(Debug, Default)]

@@ -4,33 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use crate::engine::hooks::HOOK_RETRIES_MAX;
-use crate::engine::hooks::HOOK_TIMEOUT_MAX;
-use crate::engine::hooks::Hook;
-use crate::engine::hooks::HookAction;
-use crate::engine::hooks::HookPoint;
-use crate::engine::plan::HoldOrRevert;
-use crate::engine::plan::Step;
+use crate::engine::hooks::{HOOK_RETRIES_MAX, HOOK_TIMEOUT_MAX, Hook, HookAction, HookPoint};
+use crate::engine::plan::{HoldOrRevert, Step};
 use crate::engine::secret_text::is_telling;
 use crate::engine::units::Share;
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
-use super::fields::Lengths;
-use super::fields::choice;
-use super::fields::duration;
-use super::fields::require_in;
-use super::guarded;
-use super::raw::NumberText;
-use super::raw::RawHook;
-use super::raw::RawHttp;
-use super::raw::RawPoint;
-use super::raw::ShareText;
-use super::secrets;
+use super::diagnostics::{Sink, Span, quote};
+use super::fields::{Lengths, choice, duration, require_in};
+use super::raw::{NumberText, RawHook, RawHttp, RawPoint, ShareText};
 use super::shapes::Complaint;
-use super::steps;
+use super::{guarded, secrets, steps};
 
 /// The longest time of one try by default.
 const TIMEOUT_DEFAULT: SignedDuration = SignedDuration::from_secs(30);

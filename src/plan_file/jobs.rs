@@ -4,34 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use crate::engine::jobs::JOBS_MAX;
-use crate::engine::jobs::Job;
-use crate::engine::jobs::JobHalf;
-use crate::engine::jobs::JobSwitch;
-use crate::engine::jobs::SwitchAt;
+use crate::engine::jobs::{JOBS_MAX, Job, JobHalf, JobSwitch, SwitchAt};
 use crate::engine::plan::Step;
 
-use super::at::At;
-use super::at::Several;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::listed;
-use super::diagnostics::quote;
-use super::fields::ABOVE_ZERO;
-use super::fields::ANY;
-use super::fields::Lengths;
-use super::fields::duration;
-use super::fields::require_all;
-use super::fields::require_in;
-use super::fields::shaped;
-use super::hooks::argv;
-use super::hooks::of_step;
-use super::raw::DurationText;
-use super::raw::MomentText;
-use super::raw::RawHalf;
-use super::raw::RawJob;
-use super::raw::RawJobs;
-use super::raw::ShareText;
+use super::at::{At, Several};
+use super::diagnostics::{Sink, Span, listed, quote};
+use super::fields::{ABOVE_ZERO, ANY, Lengths, duration, require_all, require_in, shaped};
+use super::hooks::{argv, of_step};
+use super::raw::{DurationText, MomentText, RawHalf, RawJob, RawJobs, ShareText};
 use super::shapes;
 
 /// The default of `wait`.

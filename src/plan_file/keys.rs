@@ -8,10 +8,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::diagnostics::listed;
-use super::diagnostics::quote;
-use super::raw::RawFleet;
-use super::raw::RawPlan;
+use super::diagnostics::{listed, quote};
+use super::raw::{RawFleet, RawPlan};
 use super::raw_scenario::RawScenario;
 use super::slips::slips;
 

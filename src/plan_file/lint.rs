@@ -1,14 +1,11 @@
 //! Warnings about plans that load, but that people may regret.
 
-use crate::engine::plan::HoldOrRevert;
-use crate::engine::plan::Plan;
+use crate::engine::plan::{HoldOrRevert, Plan};
 use crate::engine::units::Share;
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::raw::RawPlan;
-use super::raw::RawStep;
+use super::diagnostics::{Sink, Span};
+use super::raw::{RawPlan, RawStep};
 use super::windows;
 
 /// The places in the file that a warning may be about.

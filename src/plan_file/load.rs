@@ -1,35 +1,19 @@
 //! Files and texts → plans.
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sha2::Digest;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
-use crate::engine::plan::Plan;
-use crate::engine::plan::PlanSource;
+use crate::engine::plan::{Plan, PlanSource};
 use crate::reach::regular_file::directory_of;
 
-use super::convert;
-use super::diagnostics::Finding;
-use super::diagnostics::PlanFileError;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::file_text::FILE_BYTES_MAX;
-use super::file_text::read_text;
-use super::file_text::too_large;
-use super::fleet_file;
-use super::fleet_file::FleetFile;
-use super::guardrails;
-use super::lint;
-use super::merge;
+use super::diagnostics::{Finding, PlanFileError, Sink, Span};
+use super::file_text::{FILE_BYTES_MAX, read_text, too_large};
+use super::fleet_file::{self, FleetFile};
 use super::raw::RawPlan;
-use super::read;
-use super::tree;
-use super::tree::Node;
-use super::tree::Value;
-use super::windows;
+use super::tree::{self, Node, Value};
+use super::{convert, guardrails, lint, merge, read, windows};
 
 /// A plan that has passed all checks, and its warnings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,62 +5,26 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 
-use crate::engine::evidence::gate::Bound;
-use crate::engine::evidence::gate::Unit;
-use crate::engine::evidence::least::FALSE_REVERTS;
-use crate::engine::evidence::least::HEALTHY;
-use crate::engine::evidence::least::false_reverts;
-use crate::engine::evidence::least::least_requests;
+use crate::engine::evidence::gate::{Bound, Unit};
+use crate::engine::evidence::least::{FALSE_REVERTS, HEALTHY, false_reverts, least_requests};
 use crate::engine::evidence::number::Number;
-use crate::engine::evidence::plan::Measure;
-use crate::engine::evidence::plan::Measures;
-use crate::engine::evidence::plan::MetricGate;
-use crate::engine::evidence::plan::RegressionGate;
-use crate::engine::evidence::plan::TREND_PERIOD_MINS;
-use crate::engine::evidence::plan::TrafficGate;
-use crate::engine::evidence::plan::TrendGate;
+use crate::engine::evidence::plan::{
+    Measure, Measures, MetricGate, RegressionGate, TREND_PERIOD_MINS, TrafficGate, TrendGate,
+};
 use crate::engine::evidence::sequential::Test;
 
-use super::accounts;
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
-use super::expressions::Source;
-use super::expressions::math;
-use super::expressions::metric;
-use super::expressions::plain;
-use super::fields::ABOVE_ZERO;
-use super::fields::Lengths;
-use super::fields::accept;
-use super::fields::duration;
-use super::fields::require_in;
-use super::fields::shaped;
-use super::fleet_keys;
-use super::keys;
-use super::presets::Alb;
-use super::presets::PresetSide;
-use super::raw::BoundText;
-use super::raw::CountText;
-use super::raw::DurationText;
-use super::raw::FactorText;
-use super::raw::PointsText;
-use super::raw::RawAlb;
-use super::raw::RawEcs;
-use super::raw::RawEks;
-use super::raw::RawGates;
-use super::raw::RawMetricGate;
-use super::raw::RawNlb;
-use super::raw::RawNoData;
-use super::raw::RawRegression;
-use super::raw::RawSide;
-use super::raw::RawSides;
-use super::raw::RawTrafficGate;
-use super::raw::RawTrend;
-use super::raw::ShareText;
-use super::shapes;
-use super::shapes::Complaint;
-use super::steps;
+use super::diagnostics::{Sink, Span, quote};
+use super::expressions::{Source, math, metric, plain};
+use super::fields::{ABOVE_ZERO, Lengths, accept, duration, require_in, shaped};
+use super::presets::{Alb, PresetSide};
+use super::raw::{
+    BoundText, CountText, DurationText, FactorText, PointsText, RawAlb, RawEcs, RawEks, RawGates,
+    RawMetricGate, RawNlb, RawNoData, RawRegression, RawSide, RawSides, RawTrafficGate, RawTrend,
+    ShareText,
+};
+use super::shapes::{self, Complaint};
+use super::{accounts, fleet_keys, keys, steps};
 
 /// The most datapoints that a gate judges at once.
 const POINTS_MAX: u16 = 60;

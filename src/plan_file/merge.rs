@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use super::tree::Key;
-use super::tree::Node;
-use super::tree::Value;
+use super::tree::{Key, Node, Value};
 
 /// The plan's tree with the keys that only `defaults` has. Their places are shifted by `base`, so that they do not overlap
 /// with the plan's.

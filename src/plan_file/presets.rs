@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use crate::engine::account::Account;
 use crate::engine::evidence::gate::Unit;
 use crate::engine::evidence::number::Number;
-use crate::engine::evidence::plan::Counted;
-use crate::engine::evidence::plan::Measure;
-use crate::engine::evidence::plan::Metric;
+use crate::engine::evidence::plan::{Counted, Measure, Metric};
 use crate::engine::evidence::plan::{Query, Series};
 
 /// One side as the plan describes it.

@@ -10,13 +10,10 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use schemars::Schema;
-use schemars::SchemaGenerator;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::at::At;
-use super::at::Several;
+use super::at::{At, Several};
 
 /// One cutover: which weighted records move, in which steps, watched by which alarms.
 #[derive(Debug, Deserialize, JsonSchema)]

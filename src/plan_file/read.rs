@@ -8,27 +8,14 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::DeserializeSeed;
-use serde::de::IntoDeserializer;
-use serde::de::MapAccess;
-use serde::de::SeqAccess;
-use serde::de::Visitor;
-use serde::de::value::StrDeserializer;
-use serde::de::value::UsizeDeserializer;
-use serde::forward_to_deserialize_any;
+use serde::de::value::{StrDeserializer, UsizeDeserializer};
+use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
-use super::at::AT;
-use super::at::SEVERAL;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
-use super::guarded;
-use super::keys;
-use super::tree::Key;
-use super::tree::Node;
-use super::tree::Value;
+use super::at::{AT, SEVERAL};
+use super::diagnostics::{Sink, Span, quote};
+use super::tree::{Key, Node, Value};
+use super::{guarded, keys};
 
 /// Reads the model from a tree.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(

@@ -1,24 +1,15 @@
 //! The `records` of a plan.
 
 use crate::engine::account::Account;
-use crate::engine::plan::GROUPS_MAX;
-use crate::engine::plan::Group;
-use crate::engine::plan::ZoneRef;
+use crate::engine::plan::{GROUPS_MAX, Group, ZoneRef};
 use crate::engine::record::GroupName;
-use crate::engine::units::DnsName;
-use crate::engine::units::ZoneId;
+use crate::engine::units::{DnsName, ZoneId};
 
-use super::accounts;
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
-use super::fields::accept;
-use super::fields::require_all;
-use super::fields::shaped;
-use super::raw::RawRecord;
-use super::raw::RecordType;
-use super::shapes;
+use super::diagnostics::{Sink, Span, quote};
+use super::fields::{accept, require_all, shaped};
+use super::raw::{RawRecord, RecordType};
+use super::{accounts, shapes};
 
 /// The groups of a plan; none if the list itself could not be read.
 pub(super) fn convert(records: At<Vec<At<RawRecord>>>, sink: &mut Sink<'_>) -> Option<Vec<Group>> {

@@ -5,43 +5,20 @@ use std::path::Path;
 use jiff::SignedDuration;
 
 use super::at::At;
-use super::diagnostics::Finding;
-use super::diagnostics::PlanFileError;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
-use super::faults;
-use super::faults::FaultError;
-use super::fields::ANY;
-use super::fields::Lengths;
-use super::fields::duration;
-use super::fields::require_in;
-use super::file_text;
-use super::keys;
-use super::load;
+use super::diagnostics::{Finding, PlanFileError, Sink, Span, quote};
+use super::faults::{self, FaultError};
+use super::fields::{ANY, Lengths, duration, require_in};
 use super::raw::DurationText;
-use super::raw_scenario::RawCluster;
-use super::raw_scenario::RawMeasure;
-use super::raw_scenario::RawMissing;
-use super::raw_scenario::RawResolvers;
-use super::raw_scenario::RawScenario;
-use super::raw_scenario::RawTraffic;
-use super::raw_scenario::RawWatchSide;
-use super::raw_scenario::ScenarioAlarm;
-use super::read;
+use super::raw_scenario::{
+    RawCluster, RawMeasure, RawMissing, RawResolvers, RawScenario, RawTraffic, RawWatchSide,
+    ScenarioAlarm,
+};
 use super::shapes::Complaint;
-use super::tree;
+use super::{file_text, keys, load, read, tree};
 use crate::reach::regular_file::directory_of;
-use crate::scenario::Alarm;
-use crate::scenario::Cluster;
-use crate::scenario::Evaluation;
-use crate::scenario::Measure;
-use crate::scenario::Missing;
-use crate::scenario::Resolvers;
-use crate::scenario::Scenario;
-use crate::scenario::ScenarioFault;
-use crate::scenario::Side;
-use crate::scenario::Traffic;
+use crate::scenario::{
+    Alarm, Cluster, Evaluation, Measure, Missing, Resolvers, Scenario, ScenarioFault, Side, Traffic,
+};
 
 /// Loads a scenario file.
 ///

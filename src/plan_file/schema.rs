@@ -2,22 +2,15 @@
 
 use std::borrow::Cow;
 
-use schemars::JsonSchema;
-use schemars::Schema;
-use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
-use schemars::transform::Transform;
-use serde_json::Value;
-use serde_json::json;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
 
-use super::at::At;
-use super::at::Several;
+use super::at::{At, Several};
 use super::diagnostics::Sink;
-use super::raw::RawFleet;
-use super::raw::RawPlan;
-use super::tree;
-use super::tree::Node;
+use super::raw::{RawFleet, RawPlan};
+use super::tree::{self, Node};
 
 /// The JSON Schema (draft 2020-12) of a plan file. It describes shapes only; `cutover check` checks the rest.
 pub fn schema() -> Value {

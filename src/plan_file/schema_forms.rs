@@ -1,8 +1,7 @@
 //! The forms in which a value may be written, as changes of its JSON Schema.
 
 use schemars::Schema;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Allows a whole number of at least 1, with or without quotes.
 pub(super) fn count(schema: &mut Schema) {

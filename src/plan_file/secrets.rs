@@ -1,12 +1,10 @@
 //! URLs and arguments of a plan that may contain a secret: a secret that is written out is refused and never shown.
 
-use crate::engine::secret_text;
-use crate::engine::secret_text::is_telling;
+use crate::engine::secret_text::{self, is_telling};
 
 use super::at::At;
 use super::diagnostics::Sink;
-use super::guarded::filled;
-use super::guarded::stands;
+use super::guarded::{filled, stands};
 
 /// A URL, which may contain references; `help` explains how a secret is written.
 pub(super) fn url(text: At<String>, help: &str, sink: &mut Sink<'_>) -> Option<String> {

@@ -1,8 +1,7 @@
 //! Checks of the shapes of names, without AWS. Each check returns the mistake and a suggested fix.
 
 use crate::engine::foreign_text::one_line;
-use crate::engine::units::DnsName;
-use crate::engine::units::ZoneId;
+use crate::engine::units::{DnsName, ZoneId};
 
 use super::diagnostics::quote;
 

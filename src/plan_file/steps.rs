@@ -1,24 +1,12 @@
 //! The `steps` of a plan.
 
-use crate::engine::plan::ApprovalTimeout;
-use crate::engine::plan::HoldOrRevert;
-use crate::engine::plan::Step;
-use crate::engine::units::Share;
-use crate::engine::units::ShareError;
-use crate::engine::units::WeightPair;
+use crate::engine::plan::{ApprovalTimeout, HoldOrRevert, Step};
+use crate::engine::units::{Share, ShareError, WeightPair};
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
-use super::fields::ABOVE_ZERO;
-use super::fields::choice;
-use super::fields::duration;
-use super::fields::require_all;
-use super::fields::require_in;
-use super::raw::ApprovalEntry;
-use super::raw::RawStep;
-use super::raw::ShareText;
+use super::diagnostics::{Sink, Span, quote};
+use super::fields::{ABOVE_ZERO, choice, duration, require_all, require_in};
+use super::raw::{ApprovalEntry, RawStep, ShareText};
 use super::shapes::Complaint;
 
 /// The most steps of a plan: one per percent. Finer ladders would bake for years.

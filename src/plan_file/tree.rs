@@ -10,19 +10,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use granit_parser::ErrorKind;
-use granit_parser::Event;
-use granit_parser::Parser;
-use granit_parser::ScalarStyle;
-use granit_parser::ScanError;
-use granit_parser::StrInput;
-use granit_parser::Tag;
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
 use crate::engine::notify::SecretRef;
 
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
+use super::diagnostics::{Sink, Span, quote};
 use super::guarded;
 
 /// A value and its place in the text.

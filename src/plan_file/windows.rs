@@ -5,20 +5,13 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use crate::engine::plan::Plan;
-use crate::engine::window::Entry;
-use crate::engine::window::EntryError;
-use crate::engine::window::WEEKDAYS;
-use crate::engine::window::Windows;
-use crate::engine::window::Zone;
+use crate::engine::window::{Entry, EntryError, WEEKDAYS, Windows, Zone};
 
 use super::at::At;
-use super::diagnostics::Sink;
-use super::diagnostics::Span;
-use super::diagnostics::quote;
+use super::diagnostics::{Sink, Span, quote};
 use super::durations;
 use super::fields::require_in;
-use super::raw::RawWindows;
-use super::raw::WindowText;
+use super::raw::{RawWindows, WindowText};
 use super::shapes::Complaint;
 use super::slips::slips;
 

@@ -3,16 +3,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Child;
-use tokio::process::ChildStdin;
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
 
-use super::attached::NOT_FOUND;
-use super::attached::NOT_STARTED;
-use super::attached::attached;
+use super::attached::{NOT_FOUND, NOT_STARTED, attached};
 
 /// How long a command's output is read after it has ended. A process that it left running may keep the output open.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);

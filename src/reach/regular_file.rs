@@ -1,13 +1,10 @@
 //! Reads files that others wrote: only regular files, up to a size, and none outside a given directory (semantics M3).
 
 use std::fs::File;
-use std::io;
-use std::io::Read;
-use std::path::Path;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::Mode;
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use thiserror::Error;
 
 /// Why a file was not read.

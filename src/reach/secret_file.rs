@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::aside::Aside;
-use super::regular_file;
-use super::regular_file::Unread;
+use super::regular_file::{self, Unread};
 
 /// The largest file of a secret, in bytes.
 const BYTES_MAX: u64 = 64 * 1024;

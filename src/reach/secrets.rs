@@ -3,8 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::forms;
-use super::secret_file;
+use super::{forms, secret_file};
 
 /// A function that returns the value of an environment variable. `None` if it is not set.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;

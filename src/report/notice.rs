@@ -3,17 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::events;
-use super::fleet;
-use super::holds;
-use super::text;
+use super::{events, fleet, holds, text};
 use crate::engine::event::Event;
 use crate::engine::hold::HoldReason;
-use crate::engine::lists;
-use crate::engine::lists::NAMED_MAX;
+use crate::engine::lists::{self, NAMED_MAX};
 use crate::engine::notify::Notice;
 use crate::engine::paged::Paged;
 use crate::engine::state::Phase;

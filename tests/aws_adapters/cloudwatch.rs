@@ -1,27 +1,19 @@
 //! Reading alarms and their history over rpc-v2-cbor: pages, regions, types, and everything that is Unknown.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_smithy_cbor::Decoder;
-use aws_smithy_cbor::Encoder;
 use aws_smithy_cbor::data::Type;
+use aws_smithy_cbor::{Decoder, Encoder};
 use aws_smithy_types::DateTime;
 use cutover::aws::connect;
-use cutover::engine::observation::AlarmReading;
-use cutover::engine::observation::AlarmState;
-use cutover::engine::observation::HistoryReading;
+use cutover::engine::observation::{AlarmReading, AlarmState, HistoryReading};
 use cutover::engine::units::AlarmId;
 use cutover::ports::Signals;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::fake::Answer;
-use super::fake::Asked;
-use super::fake::Fake;
-use super::fake::SECRETS;
-use super::fake::ambient;
+use super::fake::{Answer, Asked, Fake, SECRETS, ambient};
 
 fn cbor(status: u16, encoder: Encoder) -> Answer {
     Answer::Reply(status, "application/cbor", encoder.into_writer())

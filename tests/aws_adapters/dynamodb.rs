@@ -4,23 +4,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use cutover::aws::CreatedTable;
-use cutover::aws::DynamoSlots;
-use cutover::aws::TableAddress;
-use cutover::ports::JournalError;
-use cutover::ports::REVISION;
-use cutover::ports::SlotItem;
-use cutover::ports::Slots;
-use cutover::ports::SwapAnswer;
-use serde_json::Value;
-use serde_json::json;
+use cutover::aws::{CreatedTable, DynamoSlots, TableAddress};
+use cutover::ports::{JournalError, REVISION, SlotItem, Slots, SwapAnswer};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::fake::Answer;
-use super::fake::Asked;
-use super::fake::Fake;
-use super::fake::SECRETS;
-use super::fake::ambient;
+use super::fake::{Answer, Asked, Fake, SECRETS, ambient};
 
 fn reply(body: &Value) -> Answer {
     let body = body.to_string().into_bytes();

@@ -2,32 +2,17 @@
 
 use std::time::Duration;
 
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::future;
-use cutover::aws::Rate;
-use cutover::aws::connect;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use cutover::aws::{Rate, connect};
 use cutover::engine::event::FailureClass;
 use cutover::engine::plan::Account;
-use cutover::engine::record::AliasTarget;
-use cutover::engine::record::RecordSet;
-use cutover::engine::units::Weight;
-use cutover::engine::units::ZoneId;
-use cutover::ports::CallError;
-use cutover::ports::ChangeAction;
-use cutover::ports::Dns;
-use cutover::ports::RecordChange;
-use cutover::ports::Submitted;
-use cutover::ports::Urgency;
+use cutover::engine::record::{AliasTarget, RecordSet};
+use cutover::engine::units::{Weight, ZoneId};
+use cutover::ports::{CallError, ChangeAction, Dns, RecordChange, Submitted, Urgency};
 use tokio::time::Instant;
 
-use super::fake::Answer;
-use super::fake::Fake;
-use super::fake::SECRETS;
-use super::fake::ambient;
-use super::fake::xml;
-use super::fake::xml_error;
+use super::fake::{Answer, Fake, SECRETS, ambient, xml, xml_error};
 
 fn alias(name: &str, set: &str, weight: u8) -> RecordSet {
     RecordSet {

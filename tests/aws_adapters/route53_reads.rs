@@ -7,19 +7,11 @@ use cutover::engine::event::FailureClass;
 use cutover::engine::observation::ChangeReading;
 use cutover::engine::plan::ZoneRef;
 use cutover::engine::record::GroupName;
-use cutover::engine::units::ChangeId;
-use cutover::engine::units::DnsName;
-use cutover::engine::units::ZoneId;
-use cutover::ports::Dns;
-use cutover::ports::Urgency;
+use cutover::engine::units::{ChangeId, DnsName, ZoneId};
+use cutover::ports::{Dns, Urgency};
 use tokio::time::Instant;
 
-use super::fake::Answer;
-use super::fake::Asked;
-use super::fake::Fake;
-use super::fake::ambient;
-use super::fake::xml;
-use super::fake::xml_error;
+use super::fake::{Answer, Asked, Fake, ambient, xml, xml_error};
 
 const ZONE: &str = "Z0123456789ABC";
 

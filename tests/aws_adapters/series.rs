@@ -1,24 +1,18 @@
 //! Reading series over rpc-v2-cbor: a call that is refused must not blind what is well.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aws_smithy_cbor::Decoder;
-use aws_smithy_cbor::Encoder;
 use aws_smithy_cbor::data::Type;
+use aws_smithy_cbor::{Decoder, Encoder};
 use aws_smithy_types::DateTime;
 use cutover::engine::evidence::plan::Metric;
 use cutover::engine::evidence::plan::{Query, Series};
 use cutover::engine::evidence::reading::SeriesReading;
 use cutover::engine::evidence::wanted::Minutes;
 use cutover::ports::Signals;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::fake::Answer;
-use super::fake::Asked;
-use super::fake::Fake;
-use super::fake::ambient;
+use super::fake::{Answer, Asked, Fake, ambient};
 
 /// One query of a request: its identifier, and what it is of.
 #[derive(Debug, Default)]

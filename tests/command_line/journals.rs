@@ -1,7 +1,6 @@
 //! `journal copy` and `journal verify` of files; those of tables are in `tests/ministack.rs`.
 
-use cutover::ports::Cursor;
-use cutover::ports::Position;
+use cutover::ports::{Cursor, Position};
 
 use super::*;
 

@@ -3,15 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use clap::Arg;
-use clap::Command;
-use clap::CommandFactory;
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{Arg, Command, CommandFactory, Parser};
 use cutover::cli::args::Cli;
 
-use super::pages;
-use super::pages::check_generated;
+use super::pages::{self, check_generated};
 
 /// What stands above the commands.
 const HEAD: &str = "\

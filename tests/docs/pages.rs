@@ -1,8 +1,7 @@
 //! The pages for people, and what stands in them: code spans, fenced blocks, command lines, headings.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Pages outside `docs/`.
 const AT_THE_ROOT: [&str; 5] = [

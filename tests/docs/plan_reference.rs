@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use serde_json::Map;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::pages::anchor;
-use super::pages::check_generated;
+use super::pages::{anchor, check_generated};
 
 /// What stands above the tables.
 const HEAD: &str = "\

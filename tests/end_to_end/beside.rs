@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::scene::{GATES, LADDER, NAME, PLAN, Plan, Scene};
 use crate::beside::script;
 use crate::support::moto::Moto;
-use crate::support::program::pause;
-use crate::support::program::until;
+use crate::support::program::{pause, until};
 
 const MAKE: &str = "
 events.put_rule(Name='report-eks', ScheduleExpression='cron(0 0 1 1 ? 2199)', State='ENABLED')

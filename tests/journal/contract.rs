@@ -5,32 +5,17 @@
     reason = "the claims are tests; a macro puts `#[test]` on their callers"
 )]
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cutover::engine::event::Event;
-use cutover::engine::event::JOURNAL_VERSION;
-use cutover::journal::MemoryJournal;
-use cutover::journal::Open;
-use cutover::journal::SlotJournal;
-use cutover::journal::open;
-use cutover::ports::Append;
-use cutover::ports::Claim;
-use cutover::ports::Cursor;
-use cutover::ports::Heartbeat;
-use cutover::ports::Journal;
-use cutover::ports::JournalError;
-use cutover::ports::Position;
-use cutover::ports::Trouble;
+use cutover::engine::event::{Event, JOURNAL_VERSION};
+use cutover::journal::{MemoryJournal, Open, SlotJournal, open};
+use cutover::ports::{Append, Claim, Cursor, Heartbeat, Journal, JournalError, Position, Trouble};
 use cutover::sim::slots::MemorySlots;
 use tempfile::TempDir;
 
-use super::append_one;
-use super::at;
-use super::entry;
-use super::examples;
+use super::{append_one, at, entry, examples};
 
 /// A place that a journal can be opened at, more than once.
 pub(super) enum Place {

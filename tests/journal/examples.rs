@@ -3,53 +3,27 @@
 use std::collections::BTreeMap;
 
 use cutover::engine::around::AliasTtl;
-use cutover::engine::event::Event;
-use cutover::engine::event::FailureClass;
-use cutover::engine::event::JobFailure;
-use cutover::engine::event::LeftBehind;
-use cutover::engine::event::RevertMode;
-use cutover::engine::event::Target;
+use cutover::engine::event::{Event, FailureClass, JobFailure, LeftBehind, RevertMode, Target};
 use cutover::engine::evidence::gate::Unit;
 use cutover::engine::evidence::number::Number;
 use cutover::engine::evidence::sequential::Test;
 use cutover::engine::evidence::tally::{Latest, Tally};
-use cutover::engine::fleet::FleetSettings;
-use cutover::engine::fleet::SharedFate;
-use cutover::engine::hold::HaltReason;
-use cutover::engine::hold::HoldReason;
-use cutover::engine::hold::RevertCause;
-use cutover::engine::hooks::HookId;
-use cutover::engine::hooks::HookPoint;
+use cutover::engine::fleet::{FleetSettings, SharedFate};
+use cutover::engine::hold::{HaltReason, HoldReason, RevertCause};
+use cutover::engine::hooks::{HookId, HookPoint};
 use cutover::engine::jobs::JobSide;
-use cutover::engine::plan::AlarmGate;
-use cutover::engine::plan::AwsSettings;
-use cutover::engine::plan::Gates;
-use cutover::engine::plan::Group;
-use cutover::engine::plan::HoldOrRevert;
-use cutover::engine::plan::NoData;
-use cutover::engine::plan::Notify;
-use cutover::engine::plan::Plan;
-use cutover::engine::plan::PlanSource;
-use cutover::engine::plan::Step;
-use cutover::engine::plan::ZoneRef;
-use cutover::engine::record::AliasTarget;
-use cutover::engine::record::GroupImage;
-use cutover::engine::record::GroupName;
-use cutover::engine::record::RecordSet;
+use cutover::engine::plan::{
+    AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Notify, Plan, PlanSource, Step,
+    ZoneRef,
+};
+use cutover::engine::record::{AliasTarget, GroupImage, GroupName, RecordSet};
 use cutover::engine::strays::Stray;
-use cutover::engine::units::AlarmId;
-use cutover::engine::units::ChangeId;
-use cutover::engine::units::ControllerId;
-use cutover::engine::units::CutoverName;
-use cutover::engine::units::DnsName;
-use cutover::engine::units::Share;
-use cutover::engine::units::Weight;
-use cutover::engine::units::WeightPair;
-use cutover::engine::units::WriteId;
-use cutover::engine::units::ZoneId;
+use cutover::engine::units::{
+    AlarmId, ChangeId, ControllerId, CutoverName, DnsName, Share, Weight, WeightPair, WriteId,
+    ZoneId,
+};
 use cutover_testbed::plan::role;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// One event of every kind, in the order in which the engine declares them.
 pub(crate) fn events() -> Vec<Event> {

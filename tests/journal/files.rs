@@ -1,18 +1,13 @@
 //! What only a journal in a file can suffer: it is missing, damaged, foreign, newer, locked or taken away.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cutover::engine::event::Event;
-use cutover::journal::Open;
-use cutover::journal::open;
-use cutover::ports::Cursor;
-use cutover::ports::Journal;
-use cutover::ports::JournalError;
-use cutover::ports::Position;
+use cutover::journal::{Open, open};
+use cutover::ports::{Cursor, Journal, JournalError, Position};
 use rusqlite::Connection;
 use tempfile::TempDir;
 

@@ -4,22 +4,16 @@ use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use cutover::aws::CreatedTable;
-use cutover::aws::DynamoSlots;
-use cutover::aws::Options;
-use cutover::aws::TableAddress;
+use cutover::aws::{CreatedTable, DynamoSlots, Options, TableAddress};
 use cutover::cli::clock::SystemClock;
 use cutover::engine::plan::Account;
 use cutover::journal::SlotJournal;
-use cutover::ports::Journal;
-use cutover::ports::JournalError;
-use cutover::ports::Position;
+use cutover::ports::{Journal, JournalError, Position};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 use super::append_one;
-use super::contract;
-use super::contract::Place;
+use super::contract::{self, Place};
 use crate::support::ministack::Ministack;
 
 /// A journal of its own in a table of the emulator.

@@ -1,8 +1,6 @@
 //! The format of entries: every event is written under its label, and what was once written stays readable.
 
-use cutover::engine::event::Envelope;
-use cutover::engine::event::Event;
-use cutover::engine::event::JOURNAL_VERSION;
+use cutover::engine::event::{Envelope, Event, JOURNAL_VERSION};
 use cutover::engine::hold::HoldReason;
 use serde_json::Value;
 use strum::VariantNames;

@@ -10,28 +10,17 @@ use std::time::Duration;
 
 use cutover::engine::event::Event;
 use cutover::engine::hold::HoldReason;
-use cutover::engine::units::Weight;
-use cutover::engine::units::WeightPair;
-use cutover::journal::Open;
-use cutover::journal::SlotJournal;
-use cutover::ports::Append;
-use cutover::ports::Glance;
-use cutover::ports::Heartbeat;
-use cutover::ports::Journal;
-use cutover::ports::JournalError;
-use cutover::ports::Position;
-use cutover::ports::SlotField;
-use cutover::ports::SlotItem;
-use cutover::ports::Slots;
-use cutover::ports::StorageReport;
-use cutover::sim::slots::MemorySlots;
-use cutover::sim::slots::SlotFault;
+use cutover::engine::units::{Weight, WeightPair};
+use cutover::journal::{Open, SlotJournal};
+use cutover::ports::{
+    Append, Glance, Heartbeat, Journal, JournalError, Position, SlotField, SlotItem, Slots,
+    StorageReport,
+};
+use cutover::sim::slots::{MemorySlots, SlotFault};
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::append_one;
-use super::at;
-use super::entry;
+use super::{append_one, at, entry};
 
 /// The faults that end without an answer in time, or with none at all.
 const FAULTS: [SlotFault; 6] = [

@@ -1,13 +1,9 @@
 //! What messages say of keys: examples, places, proposals. All of it is made from the one description of each key.
 
-use cutover::plan_file;
-use cutover::plan_file::Finding;
+use cutover::plan_file::{self, Finding};
 use serde_json::Value;
 
-use super::VALID;
-use super::findings;
-use super::one_mistake;
-use super::with;
+use super::{VALID, findings, one_mistake, with};
 
 /// All maps of a schema, with their names.
 fn maps(schema: &Value) -> Vec<(String, Value)> {

@@ -8,8 +8,7 @@ use cutover::plan_file;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::VALID;
-use super::plans;
+use super::{VALID, plans};
 
 /// The one message about a text.
 fn said(text: &str) -> String {

@@ -1,14 +1,10 @@
 //! `windows:` and the terms of approvals: what is read, what is wrong, what is said about it.
 
-use cutover::engine::plan::ApprovalTimeout;
-use cutover::engine::plan::HoldOrRevert;
+use cutover::engine::plan::{ApprovalTimeout, HoldOrRevert};
 use cutover::plan_file;
 use jiff::SignedDuration;
 
-use super::VALID;
-use super::findings;
-use super::load;
-use super::with;
+use super::{VALID, findings, load, with};
 
 /// [`VALID`] with windows, on line 11.
 fn windows(body: &str) -> String {

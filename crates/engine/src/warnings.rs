@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::around::{self, AroundReading};
-use super::lists;
 use super::observation::Observation;
 use super::plan::Plan;
-use super::preflight;
 use super::units::AlarmId;
+use super::{lists, preflight};
 
 /// The time that CloudWatch may need, beyond the time span that an alarm evaluates, until the alarm is red: for late
 /// data and the evaluation itself.

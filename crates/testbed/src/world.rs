@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cutover_engine::around::AroundReading;
-use cutover_engine::check;
 use cutover_engine::decide::{self, Decision, How, Order, Part, Purpose};
 use cutover_engine::event::{Envelope, Event, FailureClass, JOURNAL_VERSION, RevertMode};
 use cutover_engine::evidence::wanted;
 use cutover_engine::fleet::Fleet;
-use cutover_engine::fold;
 use cutover_engine::hold::HoldReason;
 use cutover_engine::observation::{
     AlarmReading, AlarmState, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
@@ -22,6 +20,7 @@ use cutover_engine::record::RecordSet;
 use cutover_engine::state::{Phase, State};
 use cutover_engine::units::{AlarmId, ChangeId, ControllerId, Weight, WeightPair, ZoneId};
 use cutover_engine::verdict;
+use cutover_engine::{check, fold};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::beside::{Hands, JobsAndHooks};

@@ -2,18 +2,13 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeDefinition;
-use aws_sdk_dynamodb::types::BillingMode;
-use aws_sdk_dynamodb::types::KeySchemaElement;
-use aws_sdk_dynamodb::types::KeyType;
-use aws_sdk_dynamodb::types::PointInTimeRecoverySpecification;
-use aws_sdk_dynamodb::types::ScalarAttributeType;
-use aws_sdk_dynamodb::types::TableStatus;
-use aws_sdk_dynamodb::types::Tag;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification,
+    ScalarAttributeType, TableStatus, Tag,
+};
 
 use super::fitness::TableFacts;
-use super::items::PARTITION;
-use super::items::SORT;
+use super::items::{PARTITION, SORT};
 use super::slots::DynamoSlots;
 use crate::aws::errors::call_error;
 use crate::aws::guard::called;

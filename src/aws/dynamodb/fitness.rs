@@ -1,23 +1,17 @@
 //! Whether a table can hold a journal.
 
-use aws_sdk_dynamodb::types::BillingMode;
-use aws_sdk_dynamodb::types::KeyType;
-use aws_sdk_dynamodb::types::MultiRegionConsistency;
-use aws_sdk_dynamodb::types::PointInTimeRecoveryStatus;
-use aws_sdk_dynamodb::types::ScalarAttributeType;
-use aws_sdk_dynamodb::types::TableDescription;
-use aws_sdk_dynamodb::types::TableStatus;
+use aws_sdk_dynamodb::types::{
+    BillingMode, KeyType, MultiRegionConsistency, PointInTimeRecoveryStatus, ScalarAttributeType,
+    TableDescription, TableStatus,
+};
 
-use super::failures;
-use super::failures::NOT_FOUND;
-use super::items::PARTITION;
-use super::items::SORT;
+use super::failures::{self, NOT_FOUND};
+use super::items::{PARTITION, SORT};
 use super::slots::DynamoSlots;
 use crate::aws::errors::call_error;
 use crate::aws::guard::called;
 use crate::engine::event::FailureClass;
-use crate::ports::CallError;
-use crate::ports::JournalError;
+use crate::ports::{CallError, JournalError};
 
 /// What protects a table, and how it is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::ports::SlotField;
-use crate::ports::SlotItem;
+use crate::ports::{SlotField, SlotItem};
 
 /// The attribute with the partition: the table's partition key.
 pub(super) const PARTITION: &str = "pk";

@@ -12,8 +12,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
@@ -21,21 +20,12 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::endpoint_config::AccountIdEndpointMode;
 
 use super::failures;
-use super::items;
-use super::items::PARTITION;
-use super::items::SORT;
-use crate::aws::config::AwsClients;
-use crate::aws::config::Options;
-use crate::aws::config::READ_ATTEMPTS_MAX;
+use super::items::{self, PARTITION, SORT};
+use crate::aws::config::{AwsClients, Options, READ_ATTEMPTS_MAX};
 use crate::aws::errors::call_error;
 use crate::aws::guard::called;
 use crate::engine::account::Account;
-use crate::ports::JournalError;
-use crate::ports::REVISION;
-use crate::ports::SlotItem;
-use crate::ports::SlotPage;
-use crate::ports::Slots;
-use crate::ports::SwapAnswer;
+use crate::ports::{JournalError, REVISION, SlotItem, SlotPage, Slots, SwapAnswer};
 
 /// The longest time of a write, retries included. An append that takes 2 s counts as failed (semantics F2).
 const WRITE_TIMEOUT: Duration = Duration::from_millis(1_900);

@@ -4,38 +4,26 @@ mod past;
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use anyhow::Context as _;
 use anyhow::Result;
-use jiff::SignedDuration;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-use super::args;
-use super::args::Moment;
-use super::context::Context;
-use super::context::block_on;
+use super::args::{self, Moment};
+use super::context::{Context, block_on};
 use super::error::Expected;
 use super::exit::Exit;
 use super::plans;
 use super::rehearse::progress::ProgressLine;
-use crate::aws::Options;
-use crate::aws::connect;
-use crate::engine::backtest::Backtest;
-use crate::engine::backtest::Prepared;
-use crate::engine::backtest::Record;
-use crate::engine::backtest::Run;
+use crate::aws::{Options, connect};
+use crate::engine::backtest::{Backtest, Prepared, Record, Run};
 use crate::engine::plan::PlanSource;
 use crate::ports::Clock as _;
 use crate::reach::regular_file;
-use crate::report::backtest;
-use crate::report::rehearsal;
-use crate::report::text;
+use crate::report::{backtest, rehearsal, text};
 
 /// How far back a backtest reads if `--since` is not given: `CloudWatch` keeps the history of alarms for at least two
 /// weeks.

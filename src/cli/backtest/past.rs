@@ -1,33 +1,25 @@
 //! Reads past alarms and metrics from `CloudWatch`, after a note about the number of calls and the cost.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::context::Context;
 use crate::cli::rehearse::progress::ProgressLine;
-use crate::engine::backtest::AlarmRecord;
 use crate::engine::backtest::Past as AlarmPast;
-use crate::engine::backtest::RECORD_VERSION;
-use crate::engine::backtest::Record;
-use crate::engine::backtest::SeriesPast;
-use crate::engine::backtest::SeriesRecord;
-use crate::engine::backtest::queries;
+use crate::engine::backtest::{
+    AlarmRecord, RECORD_VERSION, Record, SeriesPast, SeriesRecord, queries,
+};
 use crate::engine::evidence::number::Number;
 use crate::engine::evidence::plan::Query;
-use crate::engine::evidence::reading::SeriesReading;
-use crate::engine::evidence::reading::floor;
+use crate::engine::evidence::reading::{SeriesReading, floor};
 use crate::engine::evidence::wanted::Minutes;
 use crate::engine::observation::AlarmReading;
-use crate::engine::plan::Account;
-use crate::engine::plan::PlanSource;
+use crate::engine::plan::{Account, PlanSource};
 use crate::engine::units::AlarmId;
 use crate::ports::Clock as _;
-use crate::ports::Past;
-use crate::ports::Signals;
+use crate::ports::{Past, Signals};
 use crate::report::text;
 
 /// The largest number of alarm names in a call. Source: `CloudWatch` API Reference, `DescribeAlarms`.

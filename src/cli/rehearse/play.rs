@@ -1,7 +1,6 @@
 //! Rehearses plans with the real controller, the simulated world, and the people of the scenario.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,9 +10,8 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::film;
-use super::operators;
 use super::wait::wait;
+use super::{film, operators};
 use crate::controller::{Controller, Ending, Outside, Scope, Settings};
 use crate::engine::fleet::FleetSettings;
 use crate::engine::observation::FileReading;

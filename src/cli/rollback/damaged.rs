@@ -17,12 +17,11 @@ use crate::cli::operate::{Desk, actor};
 use crate::controller::emergency::Emergency;
 use crate::engine::backoff::Backoff;
 use crate::engine::event::Event;
-use crate::engine::fleet;
 use crate::engine::foreign_text::one_line;
-use crate::engine::lists;
 use crate::engine::record::GroupImage;
 use crate::engine::state::{Phase, State};
 use crate::engine::units::CutoverName;
+use crate::engine::{fleet, lists};
 use crate::journal::MemoryJournal;
 use crate::ports::{Append, Clock, Dns, JournalError, NewEntry};
 

@@ -8,13 +8,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::cli::exit::Exit;
-use crate::engine::lists;
 use crate::engine::plan::{Account, Group, ZoneRef};
-use crate::engine::preflight;
 use crate::engine::record::{GroupName, RecordSet};
 use crate::engine::state::{Phase, State};
 use crate::engine::strays::{Stray, strays};
 use crate::engine::units::{WeightPair, ZoneId};
+use crate::engine::{lists, preflight};
 use crate::ports::{Dns, GroupReadings, Urgency};
 use crate::report::holds;
 

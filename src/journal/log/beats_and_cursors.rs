@@ -4,20 +4,10 @@ use std::collections::BTreeMap;
 
 use tokio::sync::Mutex;
 
-use super::body::deflate;
-use super::body::inflate;
-use super::layout::FORMAT;
-use super::layout::SlotKind;
-use super::layout::cursor_key;
-use super::layout::field;
+use super::body::{deflate, inflate};
+use super::layout::{FORMAT, SlotKind, cursor_key, field};
 use crate::engine::units::CutoverName;
-use crate::ports::Cursor;
-use crate::ports::Heartbeat;
-use crate::ports::JournalError;
-use crate::ports::REVISION;
-use crate::ports::SlotItem;
-use crate::ports::Slots;
-use crate::ports::SwapAnswer;
+use crate::ports::{Cursor, Heartbeat, JournalError, REVISION, SlotItem, Slots, SwapAnswer};
 
 /// How long heartbeats are kept, in milliseconds.
 const HEARTBEAT_KEPT_MS: u64 = 24 * 60 * 60 * 1000;

@@ -1,11 +1,7 @@
 //! Data that may be too large for one item: the rest of it lies in further items, which are written first.
 
-use super::layout::SlotKind;
-use super::layout::field;
-use super::layout::part_key;
-use crate::ports::JournalError;
-use crate::ports::SlotItem;
-use crate::ports::Slots;
+use super::layout::{SlotKind, field, part_key};
+use crate::ports::{JournalError, SlotItem, Slots};
 
 /// The most bytes of data in one item. An item has at most 400 KB, its key and other fields included.
 pub(super) const INLINE_BYTES_MAX: usize = 350_000;

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::item::CHAIN_START;
-use super::item::ChainHash;
-use super::item::LogItem;
+use super::item::{CHAIN_START, ChainHash, LogItem};
 use super::layout::digest;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;

@@ -4,17 +4,9 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use super::blob;
-use super::body::deflate;
-use super::body::inflate;
-use super::layout::FORMAT;
-use super::layout::SlotKind;
-use super::layout::digest_text;
-use super::layout::field;
-use super::layout::position_key;
-use super::layout::position_of;
-use crate::ports::JournalError;
-use crate::ports::SlotItem;
-use crate::ports::Slots;
+use super::body::{deflate, inflate};
+use super::layout::{FORMAT, SlotKind, digest_text, field, position_key, position_of};
+use crate::ports::{JournalError, SlotItem, Slots};
 
 /// The SHA-256 of an append and all appends before it.
 pub(super) type ChainHash = [u8; 32];

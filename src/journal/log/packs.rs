@@ -3,22 +3,11 @@
 //! A pack is only a copy. Its appends are chained as in the log, and its last one is compared with the log. A pack that
 //! does not fit is not used: the log is read instead.
 
-use super::blob;
-use super::blob::INLINE_BYTES_MAX;
-use super::body::UNPACKED_BYTES_MAX;
-use super::body::deflate;
-use super::body::inflate;
-use super::item::ChainHash;
-use super::item::LogItem;
-use super::item::stored_hash;
-use super::layout::FORMAT;
-use super::layout::SlotKind;
-use super::layout::field;
-use super::layout::position_key;
-use super::layout::position_of;
-use crate::ports::JournalError;
-use crate::ports::SlotItem;
-use crate::ports::Slots;
+use super::blob::{self, INLINE_BYTES_MAX};
+use super::body::{UNPACKED_BYTES_MAX, deflate, inflate};
+use super::item::{ChainHash, LogItem, stored_hash};
+use super::layout::{FORMAT, SlotKind, field, position_key, position_of};
+use crate::ports::{JournalError, SlotItem, Slots};
 
 /// The appends of a pack. A pack has fewer if they do not fit into an item.
 pub(super) const PACK_APPENDS: usize = 500;

@@ -1,21 +1,14 @@
 //! Reads the log, and checks that each append follows from those before it.
 
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::body::entries_from_json;
 use super::chain::LogChain;
-use super::item::CHAIN_START;
-use super::item::LogItem;
-use super::layout::SlotKind;
-use super::layout::position_key;
-use super::packs;
-use super::packs::StoredPack;
+use super::item::{CHAIN_START, LogItem};
+use super::layout::{SlotKind, position_key};
+use super::packs::{self, StoredPack};
 use crate::engine::event::Envelope;
-use crate::ports::JournalError;
-use crate::ports::SlotItem;
-use crate::ports::Slots;
+use crate::ports::{JournalError, SlotItem, Slots};
 
 /// The log of one journal, and what this process has read of it.
 pub(super) struct LogReader<'a> {

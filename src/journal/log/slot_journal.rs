@@ -2,46 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::task::JoinError;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::beats_and_cursors;
-use super::beats_and_cursors::KnownBeats;
+use super::beats_and_cursors::{self, KnownBeats};
 use super::body::entries_to_json;
 use super::chain::LogChain;
 use super::item::LogItem;
-use super::layout::APPLICATION;
-use super::layout::FORMAT;
-use super::layout::FORMAT_KEY;
-use super::layout::SlotKind;
-use super::layout::field;
-use super::layout::position_key;
-use super::packs;
-use super::packs::PACK_APPENDS;
+use super::layout::{APPLICATION, FORMAT, FORMAT_KEY, SlotKind, field, position_key};
+use super::packs::{self, PACK_APPENDS};
 use super::reader::LogReader;
 use super::verify::verify;
 use crate::engine::event::Envelope;
 use crate::engine::units::CutoverName;
 use crate::journal::mode::Open;
 use crate::journal::record;
-use crate::ports::Append;
-use crate::ports::Cursor;
-use crate::ports::Heartbeat;
-use crate::ports::Journal;
-use crate::ports::JournalError;
-use crate::ports::Position;
-use crate::ports::SlotItem;
-use crate::ports::Slots;
-use crate::ports::StorageReport;
+use crate::ports::{
+    Append, Cursor, Heartbeat, Journal, JournalError, Position, SlotItem, Slots, StorageReport,
+};
 
 /// The most cursors that are written at the same time.
 const CURSORS_AT_ONCE_MAX: usize = 16;

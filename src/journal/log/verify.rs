@@ -6,8 +6,7 @@ use super::chain::LogChain;
 use super::item::CHAIN_START;
 use super::packs;
 use super::reader::LogReader;
-use crate::ports::JournalError;
-use crate::ports::StorageReport;
+use crate::ports::{JournalError, StorageReport};
 
 /// Reads the log item by item, and compares every pack with it.
 ///

@@ -1,15 +1,9 @@
 //! The output of `cutover backtest` as JSON.
 
 use jiff::SignedDuration;
-use serde_json::Value;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::engine::backtest::Backtest;
-use crate::engine::backtest::End;
-use crate::engine::backtest::GatePast;
-use crate::engine::backtest::Run;
-use crate::engine::backtest::Sight;
-use crate::engine::backtest::Stretch;
+use crate::engine::backtest::{Backtest, End, GatePast, Run, Sight, Stretch};
 use crate::engine::observation::AlarmState;
 use crate::report::holds;
 use crate::report::text::rfc3339;

@@ -11,22 +11,12 @@ pub use json::to_json;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::check::indented;
-use super::check::minimum_duration;
-use super::check::right_align;
-use super::holds;
+use super::check::{indented, minimum_duration, right_align};
 use super::rehearsal::cells::shortened;
-use super::text;
-use crate::engine::backtest::Backtest;
-use crate::engine::backtest::End;
-use crate::engine::backtest::FLAP_WITHIN;
-use crate::engine::backtest::GatePast;
-use crate::engine::backtest::Run;
-use crate::engine::backtest::Sight;
-use crate::engine::backtest::Stretch;
+use super::{holds, text};
+use crate::engine::backtest::{Backtest, End, FLAP_WITHIN, GatePast, Run, Sight, Stretch};
 use crate::engine::observation::AlarmState;
 
 /// Returns a time to the minute with its weekday: `Sat 2026-11-07 17:00`.

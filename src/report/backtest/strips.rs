@@ -2,17 +2,11 @@
 
 use jiff::SignedDuration;
 
-use crate::engine::backtest::Backtest;
-use crate::engine::backtest::End;
-use crate::engine::backtest::GatePast;
+use crate::engine::backtest::{Backtest, End, GatePast};
 use crate::engine::observation::AlarmState;
-use crate::report::rehearsal::Look;
 use crate::report::rehearsal::axis::Axis;
-use crate::report::rehearsal::cells::Cell;
-use crate::report::rehearsal::cells::PLAIN;
-use crate::report::rehearsal::cells::painted;
-use crate::report::rehearsal::cells::shortened;
-use crate::report::rehearsal::glyphs;
+use crate::report::rehearsal::cells::{Cell, PLAIN, painted, shortened};
+use crate::report::rehearsal::{Look, glyphs};
 use crate::report::text;
 
 /// Width of the lines in columns if none is given.

@@ -3,38 +3,19 @@
 use std::collections::BTreeMap;
 
 use cutover_testbed::backtest::backtest;
-use jiff::SignedDuration;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-use super::Look;
-use super::to_json;
-use super::to_text;
-use crate::engine::backtest::AlarmChange;
-use crate::engine::backtest::AlarmRecord;
-use crate::engine::backtest::Backtest;
-use crate::engine::backtest::Past;
-use crate::engine::backtest::RECORD_VERSION;
-use crate::engine::backtest::Record;
+use super::{Look, to_json, to_text};
+use crate::engine::backtest::{AlarmChange, AlarmRecord, Backtest, Past, RECORD_VERSION, Record};
 use crate::engine::evidence::plan::Measures;
 use crate::engine::observation::AlarmState;
-use crate::engine::plan::Account;
-use crate::engine::plan::AlarmGate;
-use crate::engine::plan::AwsSettings;
-use crate::engine::plan::Gates;
-use crate::engine::plan::Group;
-use crate::engine::plan::HoldOrRevert;
-use crate::engine::plan::NoData;
-use crate::engine::plan::Plan;
-use crate::engine::plan::PlanSource;
-use crate::engine::plan::Step;
-use crate::engine::plan::ZoneRef;
+use crate::engine::plan::{
+    Account, AlarmGate, AwsSettings, Gates, Group, HoldOrRevert, NoData, Plan, PlanSource, Step,
+    ZoneRef,
+};
 use crate::engine::record::GroupName;
-use crate::engine::units::AlarmId;
-use crate::engine::units::CutoverName;
-use crate::engine::units::DnsName;
-use crate::engine::units::Share;
-use crate::engine::units::WeightPair;
+use crate::engine::units::{AlarmId, CutoverName, DnsName, Share, WeightPair};
 
 fn alarm(name: &str) -> AlarmId {
     AlarmId {

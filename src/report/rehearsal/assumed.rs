@@ -2,8 +2,7 @@
 
 use super::film::{Film, Meaning};
 use super::look::Look;
-use super::names;
-use super::verdict;
+use super::{names, verdict};
 use crate::report::text;
 
 /// Returns a line for each alarm; `None` if there are no alarms.

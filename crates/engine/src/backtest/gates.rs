@@ -1,20 +1,13 @@
 //! The gates of a plan in the past: which of them had data, and the states of each over time.
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::record::Past;
-use super::record::Record;
-use super::record::SeriesPast;
-use super::record::Stretch;
+use super::record::{Past, Record, SeriesPast, Stretch};
 use super::replay;
 use crate::evidence::gate::GateId;
-use crate::evidence::plan::Query;
-use crate::evidence::plan::TREND_PERIOD_MINS;
+use crate::evidence::plan::{Query, TREND_PERIOD_MINS};
 use crate::observation::AlarmState;
-use crate::plan::AlarmGate;
-use crate::plan::Plan;
-use crate::plan::PlanSource;
+use crate::plan::{AlarmGate, Plan, PlanSource};
 use crate::verdict::Verdict;
 
 /// One gate or fallback alarm in the past.

@@ -12,8 +12,7 @@ mod gates;
 mod record;
 mod replay;
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub use gates::FLAP_WITHIN;
 pub use gates::GatePast;

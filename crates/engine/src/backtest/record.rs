@@ -4,19 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
-use serde::Deserialize;
-use serde::Serialize;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::evidence::number::Number;
 use crate::evidence::plan::Query;
-use crate::evidence::reading::SeriesReading;
-use crate::evidence::reading::floor;
+use crate::evidence::reading::{SeriesReading, floor};
 use crate::evidence::wanted::Minutes;
-use crate::observation::AlarmReading;
-use crate::observation::AlarmState;
+use crate::observation::{AlarmReading, AlarmState};
 use crate::plan::Account;
 use crate::units::AlarmId;
 

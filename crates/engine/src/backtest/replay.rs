@@ -3,51 +3,27 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::record::Past;
-use super::record::Record;
-use super::record::SeriesPast;
-use crate::decide;
-use crate::decide::Order;
-use crate::event::Envelope;
-use crate::event::Event;
-use crate::event::JOURNAL_VERSION;
+use super::record::{Past, Record, SeriesPast};
+use crate::decide::{self, Order};
+use crate::event::{Envelope, Event, JOURNAL_VERSION};
 use crate::evidence::gate::GateId;
 use crate::evidence::judge::weigh;
-use crate::evidence::plan::Measures;
-use crate::evidence::plan::Query;
-use crate::evidence::reading::COMPLETE_AFTER;
-use crate::evidence::reading::Readings;
-use crate::evidence::reading::SeriesReading;
-use crate::evidence::reading::complete_until;
+use crate::evidence::plan::{Measures, Query};
+use crate::evidence::reading::{COMPLETE_AFTER, Readings, SeriesReading, complete_until};
 use crate::evidence::wanted::wanted;
 use crate::fleet::Fleet;
 use crate::fold;
-use crate::hold::HaltReason;
-use crate::hold::HoldReason;
-use crate::hold::RevertCause;
-use crate::observation::AlarmReading;
-use crate::observation::Beside;
-use crate::observation::ChangeReading;
-use crate::observation::FileReading;
-use crate::observation::GroupReading;
-use crate::observation::HistoryReading;
-use crate::observation::Observation;
-use crate::plan::Plan;
-use crate::plan::PlanSource;
-use crate::record::GroupName;
-use crate::record::RecordSet;
-use crate::state::Phase;
-use crate::state::State;
-use crate::units::AlarmId;
-use crate::units::ChangeId;
-use crate::units::ControllerId;
-use crate::units::Weight;
-use crate::units::ZoneId;
-use crate::verdict;
-use crate::verdict::Verdict;
+use crate::hold::{HaltReason, HoldReason, RevertCause};
+use crate::observation::{
+    AlarmReading, Beside, ChangeReading, FileReading, GroupReading, HistoryReading, Observation,
+};
+use crate::plan::{Plan, PlanSource};
+use crate::record::{GroupName, RecordSet};
+use crate::state::{Phase, State};
+use crate::units::{AlarmId, ChangeId, ControllerId, Weight, ZoneId};
+use crate::verdict::{self, Verdict};
 
 /// One start in the past, and how it would have ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,16 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::advance;
 use super::automatic::automatic_revert;
 use super::decision::Decision;
-use super::holds;
-use super::hooks;
-use super::jobs;
-use super::shifting;
-use super::turn;
 use super::view::View;
-use super::watching;
+use super::{advance, holds, hooks, jobs, shifting, turn, watching};
 use crate::around::{self, AliasTtl, AliasTtls, AroundReading};
 use crate::event::{Event, RevertMode};
 use crate::hold::{HaltReason, HoldReason, RevertCause};

@@ -3,10 +3,9 @@
 use jiff::SignedDuration;
 
 use super::decision::{Decision, How, Order, Part, Purpose};
-use super::hooks;
 use super::limits::PERFORM_WITHIN;
-use super::turn;
 use super::view::View;
+use super::{hooks, turn};
 use crate::event::{Event, Target};
 use crate::hold::HoldReason;
 use crate::preflight;

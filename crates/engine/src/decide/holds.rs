@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::denied;
-use super::jobs;
 use super::view::View;
+use super::{denied, jobs};
 use crate::commands::{adoption, amend};
 use crate::event::Event;
 use crate::evidence::gate::GateId;

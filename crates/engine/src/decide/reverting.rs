@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::decision::{Decision, How, Order, Part, Purpose};
-use super::hooks;
-use super::jobs;
 use super::limits::{BLIND_REVERT_AFTER, FENCE, LATE, RESIDUE};
 use super::view::View;
+use super::{hooks, jobs};
 use crate::backoff::Backoff;
 use crate::drifted::Astray;
 use crate::event::{Event, FailureClass, RevertMode};

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::advance;
 use super::automatic::automatic_revert;
 use super::decision::{Decision, How, Order, Part, Purpose};
 use super::limits::{LATE, SKEW_MAX, STEP_WITHIN};
-use super::turn;
 use super::view::View;
+use super::{advance, turn};
 use crate::backoff::Backoff;
 use crate::event::{Event, SendOutcome};
 use crate::hold::{HoldReason, RevertCause};

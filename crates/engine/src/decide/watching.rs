@@ -2,13 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::advance;
 use super::decision::{Decision, How, Order, Part, Purpose};
-use super::hooks;
-use super::jobs;
 use super::limits::{LATE, PERFORM_WITHIN, STEP_WITHIN};
-use super::turn;
 use super::view::View;
+use super::{advance, hooks, jobs, turn};
 use crate::event::Event;
 use crate::hold::HoldReason;
 use crate::observation::ChangeReading;

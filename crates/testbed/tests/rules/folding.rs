@@ -1,12 +1,11 @@
 //! What entries leave behind in the state, and what they leave alone.
 
 use cutover_engine::event::{Envelope, Event, FailureClass, RevertMode};
-use cutover_engine::fleet;
-use cutover_engine::fold;
 use cutover_engine::hold::HoldReason;
 use cutover_engine::plan::{ApprovalTimeout, HoldOrRevert};
 use cutover_engine::state::Phase;
 use cutover_engine::units::WriteId;
+use cutover_engine::{fleet, fold};
 use jiff::{SignedDuration, Timestamp};
 
 use super::following::{after, amended, halted, intended};

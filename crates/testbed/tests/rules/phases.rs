@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use cutover_engine::commands;
 use cutover_engine::event::{Event, FailureClass, RevertMode};
-use cutover_engine::fold;
 use cutover_engine::hold::{HaltReason, HoldReason, RevertCause};
 use cutover_engine::observation::{AlarmState, FileReading};
 use cutover_engine::plan::Plan;
 use cutover_engine::state::Phase;
 use cutover_engine::units::{WeightPair, ZoneId};
+use cutover_engine::{commands, fold};
 use jiff::SignedDuration;
 
 use super::{baking, called_off, halt, kinds, simple};

@@ -1,12 +1,11 @@
 //! What is asked of a group before the start, and what its image says (semantics B2, DESIGN section 7).
 
-use cutover_engine::decide;
 use cutover_engine::event::RevertMode;
 use cutover_engine::hold::HoldReason;
-use cutover_engine::preflight;
 use cutover_engine::record::RecordSet;
 use cutover_engine::state::Phase;
 use cutover_engine::units::{Weight, WeightPair, ZoneId};
+use cutover_engine::{decide, preflight};
 
 use super::{baking, kinds, simple};
 use cutover_testbed::plan::plan;

@@ -11,12 +11,9 @@
 //! average (Pearson's statistic of a 2 × 2 table, times `s`). The estimate is the sum of these squares divided by the
 //! sum of the `s`.
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::fixed::float;
-use super::fixed::rounded;
-use super::fixed::signed;
+use super::fixed::{float, rounded, signed};
 
 /// The requests of one side, and how many of them failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

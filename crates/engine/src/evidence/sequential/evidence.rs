@@ -1,13 +1,10 @@
 //! The evidence of the comparison: the sums over all counted minutes, in a bounded number of integers.
 
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::dispersion::Dispersion;
-use super::dispersion::SideCounts;
-use super::fixed::float;
-use super::fixed::rounded;
+use super::dispersion::{Dispersion, SideCounts};
+use super::fixed::{float, rounded};
 
 /// The alternatives that are tested: the new side fails this many times as often as `at_most` allows.
 pub const ALTERNATIVES: [f64; 7] = [1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];

@@ -70,8 +70,7 @@ mod evidence;
 pub(super) mod fixed;
 mod judgement;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use dispersion::SideCounts;
@@ -82,9 +81,7 @@ pub use judgement::Judgement;
 pub use judgement::Numbers;
 
 use evidence::HourSpan;
-use fixed::float;
-use fixed::natural;
-use fixed::signed;
+use fixed::{float, natural, signed};
 use jiff::Timestamp;
 
 /// The gate passes once the test would have noticed a new side that fails this many times as often as the ratio allows.
