@@ -16,7 +16,7 @@ use super::file_text::read_text;
 use super::fleet_keys::count;
 use super::guardrails::{self, Guardrails};
 use super::raw::RawFleet;
-use super::tree::{self, Node, Value};
+use super::tree::{self, Node, YamlValue};
 use super::{channels, convert, keys, read, windows};
 
 /// The names that a fleet's file may have.
@@ -198,7 +198,7 @@ fn parts(text: &str, sink: &mut Sink<'_>) -> Option<Parts> {
 }
 
 fn child(root: &Node, key: &str) -> Option<Rc<Node>> {
-    let Value::Map(entries) = &root.value else {
+    let YamlValue::Map(entries) = &root.value else {
         return None;
     };
     let entry = entries.iter().find(|(own, _)| own.text == key);

@@ -12,7 +12,7 @@ use super::diagnostics::{Finding, PlanFileError, Sink, Span};
 use super::file_text::{FILE_BYTES_MAX, read_text, too_large};
 use super::fleet_file::{self, FleetFile};
 use super::raw::RawPlan;
-use super::tree::{self, Node, Value};
+use super::tree::{self, Node, YamlValue};
 use super::{convert, guardrails, lint, merge, read, windows};
 
 /// A plan that has passed all checks, and its warnings.
@@ -153,7 +153,7 @@ pub(super) const PLAN_KEYS: [&str; 4] = ["version", "records", "steps", "gates"]
 /// The first key of a file if it is of another kind than the one that is wanted: it has keys of the other kind and none of
 /// its own.
 pub(super) fn other_kind<'n>(root: &'n Node, other: &[&str], own: &[&str]) -> Option<&'n Span> {
-    let Value::Map(entries) = &root.value else {
+    let YamlValue::Map(entries) = &root.value else {
         return None;
     };
     let mut is_other = false;

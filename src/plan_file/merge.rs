@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use super::tree::{Key, Node, Value};
+use super::tree::{Key, Node, YamlValue};
 
 /// The plan's tree with the keys that only `defaults` has. Their places are shifted by `base`, so that they do not overlap
 /// with the plan's.
 pub(super) fn merged(own: &Rc<Node>, defaults: &Rc<Node>, base: usize) -> Rc<Node> {
-    let (Value::Map(mine), Value::Map(theirs)) = (&own.value, &defaults.value) else {
+    let (YamlValue::Map(mine), YamlValue::Map(theirs)) = (&own.value, &defaults.value) else {
         return Rc::clone(own);
     };
     let mut entries: Vec<(Key, Rc<Node>)> = Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn merged(own: &Rc<Node>, defaults: &Rc<Node>, base: usize) -> Rc<Nod
     Rc::new(Node {
         span: own.span.clone(),
         size: own.size.saturating_add(defaults.size),
-        value: Value::Map(entries),
+        value: YamlValue::Map(entries),
     })
 }
 
@@ -41,17 +41,17 @@ fn shifted_key(key: &Key, by: usize) -> Key {
 
 fn shifted(node: &Node, by: usize) -> Rc<Node> {
     let value = match &node.value {
-        Value::Null => Value::Null,
-        Value::Scalar(text) => Value::Scalar(text.clone()),
-        Value::List(entries) => {
-            Value::List(entries.iter().map(|entry| shifted(entry, by)).collect())
+        YamlValue::Null => YamlValue::Null,
+        YamlValue::Scalar(text) => YamlValue::Scalar(text.clone()),
+        YamlValue::List(entries) => {
+            YamlValue::List(entries.iter().map(|entry| shifted(entry, by)).collect())
         }
-        Value::Map(entries) => {
+        YamlValue::Map(entries) => {
             let mut moved = Vec::new();
             for (key, node) in entries {
                 moved.push((shifted_key(key, by), shifted(node, by)));
             }
-            Value::Map(moved)
+            YamlValue::Map(moved)
         }
     };
     Rc::new(Node {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
 use super::at::{AT, SEVERAL};
 use super::diagnostics::{Sink, Span, quote};
-use super::tree::{Key, Node, Value};
+use super::tree::{Key, Node, YamlValue};
 use super::{guarded, keys};
 
 /// Reads the model from a tree.
@@ -105,17 +105,19 @@ impl Reader<'_, '_, '_> {
     fn mismatch<T>(&self, expected: &str) -> Result<T, ReadMistake> {
         let what = &self.what;
         let message = match &self.node.value {
-            Value::Null => format!("{what} has no value"),
-            Value::Scalar(text) => format!("{what} must be {expected}, but it is {}", quote(text)),
-            Value::List(_) => format!("{what} must be {expected}, but it is a list"),
-            Value::Map(_) => format!("{what} must be {expected}, but it is a map"),
+            YamlValue::Null => format!("{what} has no value"),
+            YamlValue::Scalar(text) => {
+                format!("{what} must be {expected}, but it is {}", quote(text))
+            }
+            YamlValue::List(_) => format!("{what} must be {expected}, but it is a list"),
+            YamlValue::Map(_) => format!("{what} must be {expected}, but it is a map"),
         };
         let help = keys::example_of(what, self.map);
         let mut sink = self.sink.borrow_mut();
-        let nested = matches!(self.node.value, Value::List(_) | Value::Map(_));
+        let nested = matches!(self.node.value, YamlValue::List(_) | YamlValue::Map(_));
         if self.guarded && (nested || guarded::may_be_guarded(what)) {
             self.node.hide_values(&mut sink);
-        } else if let Value::Scalar(text) = &self.node.value {
+        } else if let YamlValue::Scalar(text) = &self.node.value {
             sink.hide_secrets(&self.node.span, text);
         }
         sink.error(self.place, message, &help);
@@ -125,8 +127,10 @@ impl Reader<'_, '_, '_> {
     /// The text of a scalar.
     fn text(&self) -> Result<&str, ReadMistake> {
         match &self.node.value {
-            Value::Scalar(text) => Ok(text),
-            Value::Null | Value::List(_) | Value::Map(_) => self.mismatch("a single value"),
+            YamlValue::Scalar(text) => Ok(text),
+            YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => {
+                self.mismatch("a single value")
+            }
         }
     }
 
@@ -188,8 +192,8 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
             })
         } else if name == SEVERAL {
             match &self.node.value {
-                Value::List(_) => self.deserialize_seq(visitor),
-                Value::Null | Value::Scalar(_) | Value::Map(_) => {
+                YamlValue::List(_) => self.deserialize_seq(visitor),
+                YamlValue::Null | YamlValue::Scalar(_) | YamlValue::Map(_) => {
                     visitor.visit_seq(OnlyAccess(Some(self)))
                 }
             }
@@ -199,7 +203,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
-        let Value::List(entries) = &self.node.value else {
+        let YamlValue::List(entries) = &self.node.value else {
             return self.mismatch("a list");
         };
         let access = ListAccess {
@@ -211,7 +215,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadMistake> {
-        let Value::Map(entries) = &self.node.value else {
+        let YamlValue::Map(entries) = &self.node.value else {
             return self.mismatch("a map of keys and values");
         };
         let entries = entries
@@ -239,9 +243,11 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, '_> {
             None
         };
         let (map, entries) = match (&self.node.value, bare) {
-            (Value::Map(entries), _) => (name, self.known(entries, name, fields)),
+            (YamlValue::Map(entries), _) => (name, self.known(entries, name, fields)),
             // Messages speak of the key that the bare value was written for.
-            (Value::Scalar(_), Some(field)) => (self.map, vec![(*field, self.node, self.place)]),
+            (YamlValue::Scalar(_), Some(field)) => {
+                (self.map, vec![(*field, self.node, self.place)])
+            }
             (_, Some(field)) => {
                 let article = if field.starts_with('a') { "an" } else { "a" };
                 return self.mismatch(&format!("{article} {field}, or a map"));

@@ -48,8 +48,8 @@ fn examples_as_values(schema: &mut Schema) {
 /// The value that a part of a file stands for.
 fn value_of(node: &Node) -> Value {
     match &node.value {
-        tree::Value::Null => Value::Null,
-        tree::Value::Scalar(text) => {
+        tree::YamlValue::Null => Value::Null,
+        tree::YamlValue::Scalar(text) => {
             if let Ok(truth) = text.parse::<bool>() {
                 Value::from(truth)
             } else if let Ok(number) = text.parse::<u64>() {
@@ -58,8 +58,8 @@ fn value_of(node: &Node) -> Value {
                 Value::from(text.as_str())
             }
         }
-        tree::Value::List(entries) => entries.iter().map(|entry| value_of(entry)).collect(),
-        tree::Value::Map(entries) => {
+        tree::YamlValue::List(entries) => entries.iter().map(|entry| value_of(entry)).collect(),
+        tree::YamlValue::Map(entries) => {
             let mut map = serde_json::Map::new();
             for (key, entry) in entries {
                 map.insert(key.text.clone(), value_of(entry));

@@ -21,14 +21,14 @@ use super::guarded;
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) span: Span,
-    pub(super) value: Value,
+    pub(super) value: YamlValue,
     /// The number of nodes in this one, aliases followed; a long text counts as several.
     pub(super) size: usize,
 }
 
 /// The value of a node.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(super) enum YamlValue {
     /// No value, or `~`, or `null`.
     Null,
     /// A text, a number, a word: any value except a list or a map.
@@ -147,7 +147,7 @@ impl<'t> Builder<'t, '_, '_> {
                 };
                 self.sink.error(&span, message, &help);
                 // A scalar, so that the reader of the value does not report it a second time.
-                (Node::new(span, Value::Scalar(format!("*{name}"))), 0)
+                (Node::new(span, YamlValue::Scalar(format!("*{name}"))), 0)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), &span);
@@ -163,7 +163,7 @@ impl<'t> Builder<'t, '_, '_> {
                 (self.map(span)?, anchor)
             }
             // The parser guarantees that only nodes come where a node is expected.
-            _ => (Node::new(span, Value::Null), 0),
+            _ => (Node::new(span, YamlValue::Null), 0),
         };
         if node.size > NODES_MAX {
             return Err(Stop::TooLarge(node.span));
@@ -183,11 +183,11 @@ impl<'t> Builder<'t, '_, '_> {
                 "an alias is inside the value that it stands for",
                 "write the value out",
             );
-            return Rc::new(Node::new(span, Value::Null));
+            return Rc::new(Node::new(span, YamlValue::Null));
         };
         match &node.value {
-            Value::Scalar(text) => Rc::new(Node::new(span, Value::Scalar(text.clone()))),
-            Value::Null | Value::List(_) | Value::Map(_) => node,
+            YamlValue::Scalar(text) => Rc::new(Node::new(span, YamlValue::Scalar(text.clone()))),
+            YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => node,
         }
     }
 
@@ -196,7 +196,7 @@ impl<'t> Builder<'t, '_, '_> {
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
-                let value = Value::List(entries);
+                let value = YamlValue::List(entries);
                 let span = start;
                 return Ok(Node { span, value, size });
             }
@@ -213,7 +213,7 @@ impl<'t> Builder<'t, '_, '_> {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd | Event::StreamEnd) {
                 let span = entries.first().map_or(start, |(key, _)| key.span.clone());
-                let value = Value::Map(entries);
+                let value = YamlValue::Map(entries);
                 return Ok(Node { span, value, size });
             }
             let key = self.node(event, span.clone())?;
@@ -223,8 +223,8 @@ impl<'t> Builder<'t, '_, '_> {
             let Some(key) = self.key(&key, span) else {
                 continue;
             };
-            if matches!(value.value, Value::Null) {
-                value = Rc::new(Node::new(key.span.clone(), Value::Null));
+            if matches!(value.value, YamlValue::Null) {
+                value = Rc::new(Node::new(key.span.clone(), YamlValue::Null));
             }
             if let Some(first) = seen.get(&key.text) {
                 value.hide_places(self.sink);
@@ -240,7 +240,7 @@ impl<'t> Builder<'t, '_, '_> {
 
     fn key(&mut self, node: &Node, span: Span) -> Option<Key> {
         match &node.value {
-            Value::Scalar(text) if text == "<<" => {
+            YamlValue::Scalar(text) if text == "<<" => {
                 self.sink.error(
                     &span,
                     "merge keys (`<<`) are not supported",
@@ -248,11 +248,11 @@ impl<'t> Builder<'t, '_, '_> {
                 );
                 None
             }
-            Value::Scalar(text) => {
+            YamlValue::Scalar(text) => {
                 let text = text.clone();
                 Some(Key { span, text })
             }
-            Value::Null | Value::List(_) | Value::Map(_) => {
+            YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => {
                 let help = "a key is a single word, followed by a colon";
                 self.sink.error(&span, "this is not a key", help);
                 None
@@ -306,10 +306,10 @@ impl<'t> Builder<'t, '_, '_> {
 }
 
 impl Node {
-    fn new(span: Span, value: Value) -> Self {
+    fn new(span: Span, value: YamlValue) -> Self {
         let size = match &value {
-            Value::Scalar(text) => 1 + text.len() / TEXT_BYTES_PER_NODE,
-            Value::Null | Value::List(_) | Value::Map(_) => 1,
+            YamlValue::Scalar(text) => 1 + text.len() / TEXT_BYTES_PER_NODE,
+            YamlValue::Null | YamlValue::List(_) | YamlValue::Map(_) => 1,
         };
         Self { span, value, size }
     }
@@ -317,14 +317,14 @@ impl Node {
     /// Hides all values of this part where they are written. Nothing else reads the value of a key that is given twice.
     fn hide_places(&self, sink: &mut Sink<'_>) {
         match &self.value {
-            Value::Null => {}
-            Value::Scalar(_) => sink.hide_place(&self.span),
-            Value::List(entries) => {
+            YamlValue::Null => {}
+            YamlValue::Scalar(_) => sink.hide_place(&self.span),
+            YamlValue::List(entries) => {
                 for entry in entries {
                     entry.hide_places(sink);
                 }
             }
-            Value::Map(entries) => {
+            YamlValue::Map(entries) => {
                 for (_, entry) in entries {
                     entry.hide_places(sink);
                 }
@@ -335,18 +335,19 @@ impl Node {
     /// Hides all values in this part of the file, except for references to secrets.
     pub(super) fn hide_values(&self, sink: &mut Sink<'_>) {
         match &self.value {
-            Value::Null => {}
-            Value::Scalar(text) if guarded::stands(text) || text.parse::<SecretRef>().is_ok() => {}
-            Value::Scalar(text) => {
+            YamlValue::Null => {}
+            YamlValue::Scalar(text)
+                if guarded::stands(text) || text.parse::<SecretRef>().is_ok() => {}
+            YamlValue::Scalar(text) => {
                 sink.hide_text(text);
                 sink.hide(&self.span);
             }
-            Value::List(entries) => {
+            YamlValue::List(entries) => {
                 for entry in entries {
                     entry.hide_values(sink);
                 }
             }
-            Value::Map(entries) => {
+            YamlValue::Map(entries) => {
                 for (_, entry) in entries {
                     entry.hide_values(sink);
                 }
@@ -365,11 +366,11 @@ fn grow(size: usize, child: &Node) -> Result<usize, Stop> {
 }
 
 /// A scalar, or null for the unquoted spellings of null.
-fn scalar(text: Cow<'_, str>, plain: bool) -> Value {
+fn scalar(text: Cow<'_, str>, plain: bool) -> YamlValue {
     if plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL") {
-        Value::Null
+        YamlValue::Null
     } else {
-        Value::Scalar(text.into_owned())
+        YamlValue::Scalar(text.into_owned())
     }
 }
 

@@ -180,12 +180,14 @@ fn put_framed(framed: &mut Vec<u8>, bytes: &[u8]) {
     framed.extend_from_slice(bytes);
 }
 
+/// Said of a pack that ends too early.
+const CUT_OFF: &str = "it is cut off";
+
 /// Takes bytes that stand behind their length.
 fn take_framed<'data>(rest: &mut &'data [u8]) -> Result<&'data [u8], String> {
-    let short = || "it is cut off".to_owned();
-    let (length, behind) = rest.split_first_chunk::<4>().ok_or_else(short)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| short())?;
-    let (bytes, left) = behind.split_at_checked(length).ok_or_else(short)?;
+    let (length, behind) = rest.split_first_chunk::<4>().ok_or(CUT_OFF)?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| CUT_OFF)?;
+    let (bytes, left) = behind.split_at_checked(length).ok_or(CUT_OFF)?;
     *rest = left;
     Ok(bytes)
 }
