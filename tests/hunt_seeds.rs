@@ -25,6 +25,7 @@ fn hunt_over(seed: u64, journal: JournalKind) {
 }
 
 #[test]
+#[ignore = "some of its worlds stand still: CONTRIBUTING, Known"]
 fn no_invariant_breaks_over_a_table_whose_every_call_may_fail() {
     for seed in SLOTS_SEEDS {
         hunt_over(seed, JournalKind::Slots);
